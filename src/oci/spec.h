@@ -13,32 +13,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/value.h"
 
 struct json;
-
-struct opt_i64 {
-        bool set;
-        int64_t v;
-};
-struct opt_u64 {
-        bool set;
-        uint64_t v;
-};
-struct opt_bool {
-        bool set;
-        bool v;
-};
-struct strings {
-        const char **v;
-        size_t n;
-};
-struct key_value {
-        const char *key, *value;
-};
-struct key_values {
-        struct key_value *v;
-        size_t n;
-};
 
 /* ---- process (config.md "Process") ---- */
 

@@ -1,0 +1,31 @@
+/* Plain shapes that several layers share: optional scalars, lists of strings, key-value pairs. They own
+ * nothing: what they point to lives in the arena of whoever filled them. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct opt_i64 {
+        bool set;
+        int64_t v;
+};
+struct opt_u64 {
+        bool set;
+        uint64_t v;
+};
+struct opt_bool {
+        bool set;
+        bool v;
+};
+struct strings {
+        const char **v;
+        size_t n;
+};
+struct key_value {
+        const char *key, *value;
+};
+struct key_values {
+        struct key_value *v;
+        size_t n;
+};
