@@ -1,0 +1,27 @@
+/* Small attributes of the calling process: resource limits, execution domain, session keyring. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/str.h"
+
+/* "RLIMIT_CPU", ...; ended by a NULL name. The value is the RLIMIT_ constant. */
+extern const struct str_flag process_rlimits[];
+/* RLIM_INFINITY is UINT64_MAX. 0, or -errno: -EPERM when hard would rise without CAP_SYS_RESOURCE (or
+ * NOFILE beyond fs.nr_open), -EINVAL when soft exceeds hard. */
+int process_rlimit_set(pid_t pid, int resource, uint64_t soft, uint64_t hard);
+int process_rlimit_get(pid_t pid, int resource, uint64_t *ret_soft, uint64_t *ret_hard);
+
+/* "LINUX", "LINUX32": PER_ values for process_personality(); ended by a NULL name. */
+extern const struct str_flag process_domains[];
+/* personality(2), keeping no flags. 0 or -errno. */
+int process_personality(unsigned persona);
+
+/* Leaves the session keyring that was inherited: joins one of that name, made if the user has none
+ * ("_ses.<container>"), and lets its owner search and link it, as runc does. 0, or
+ *   -EOPNOTSUPP  no keyrings in this kernel, or a seccomp profile around us forbids them: go on
+ *   -EDQUOT      the user's quota (/proc/sys/kernel/keys/maxkeys) is used up
+ *   other -errno. */
+int process_keyring_join(const char *name);
