@@ -1,0 +1,170 @@
+#include "cli/help.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+enum { WIDTH = 80, TEXT_MAX = 30 };
+
+/* Puts text as words from column at on, breaking before column WIDTH and indenting what follows by
+ * indent. The text's own newlines are kept. */
+static void wrap(struct buf *out, const char *text, size_t at, size_t indent)
+{
+        const char *word = text;
+        bool fresh = true;
+
+        while (*word) {
+                size_t n = strcspn(word, " \n");
+
+                if (!fresh && at + 1 + n >= WIDTH) {
+                        buf_printf(out, "\n%*s", (int)indent, "");
+                        at = indent;
+                        fresh = true;
+                }
+                if (!fresh)
+                        buf_putc(out, ' ');
+                buf_add(out, word, n);
+                at += n + !fresh;
+                fresh = false;
+                word += n;
+                for (; *word == '\n'; word++, at = indent, fresh = true)
+                        buf_printf(out, "\n%*s", word[1] == '\n' ? 0 : (int)indent, "");
+                word += strspn(word, " ");
+        }
+        buf_putc(out, '\n');
+}
+
+static void column(struct buf *out, const char *label, size_t text_at, const char *text)
+{
+        size_t n = strlen(label);
+
+        buf_puts(out, label);
+        if (n + 2 > text_at) {
+                buf_putc(out, '\n');
+                n = 0;
+        }
+        buf_printf(out, "%*s", (int)(text_at - n), "");
+        wrap(out, text, text_at, text_at);
+}
+
+bool help_shows(const struct opt *o)
+{
+        return !o->hidden && o->kind != OPT_REFUSED;
+}
+
+static void label(struct buf *out, const struct opt *o)
+{
+        const char *meta = o->meta ? o->meta : "VALUE";
+
+        if (o->short_name)
+                buf_printf(out, "  -%c, --%s", o->short_name, o->name);
+        else
+                buf_printf(out, "      --%s", o->name);
+        if (o->kind == OPT_STR_OPTIONAL)
+                buf_printf(out, "[=%s]", meta);
+        else if (o->kind != OPT_FLAG && o->kind != OPT_IGNORED)
+                buf_printf(out, " %s", meta);
+}
+
+/* The column at which texts start: past the longest label, unless that is a long one. */
+static size_t text_column(const struct opt *opts)
+{
+        size_t at = sizeof "  -h, --help" + 1;
+
+        for (const struct opt *o = opts; o && o->kind != OPT_END; o++) {
+                AUTO_BUF b = { 0 };
+
+                if (o->kind == OPT_HEADING || !help_shows(o))
+                        continue;
+                label(&b, o);
+                if (b.len + 2 <= TEXT_MAX)
+                        at = MAX(at, b.len + 2);
+        }
+        return at;
+}
+
+static void text_of(struct buf *out, const struct opt *o)
+{
+        buf_puts(out, o->help);
+        for (int i = 0; o->kind == OPT_ENUM && o->choices[i]; i++)
+                buf_printf(out, "%s%s", i ? ", " : " (", o->choices[i]);
+        if (o->kind == OPT_ENUM)
+                buf_putc(out, ')');
+}
+
+static void options(struct buf *out, const struct opt *opts, const char *title, bool version)
+{
+        size_t at = text_column(opts);
+        bool headings = false;
+
+        if (!opts || opts->kind != OPT_HEADING)
+                buf_printf(out, "\n%s:\n", title);
+        for (const struct opt *o = opts; o && o->kind != OPT_END; o++) {
+                AUTO_BUF left = { 0 }, text = { 0 };
+
+                if (o->kind == OPT_HEADING) {
+                        buf_printf(out, "\n%s:\n", o->help);
+                        headings = true;
+                        continue;
+                }
+                if (!help_shows(o))
+                        continue;
+                label(&left, o);
+                text_of(&text, o);
+                column(out, left.s, at, text.s);
+        }
+        if (headings)
+                buf_puts(out, "\nOther:\n");
+        column(out, "  -h, --help", at, "Print this help");
+        if (version)
+                column(out, "  -v, --version", at, "Print the version");
+}
+
+static void about(struct buf *out, const char *help, const char *text)
+{
+        buf_printf(out, "\n%s.\n", help);
+        if (text) {
+                buf_putc(out, '\n');
+                wrap(out, text, 0, 0);
+        }
+}
+
+void help_usage(const struct command *c, struct buf *out)
+{
+        buf_printf(out, "%s [OPTION...]%s%s", c->name, str_empty(c->usage) ? "" : " ",
+                   c->usage ? c->usage : "");
+}
+
+void help_command(const struct program *p, const struct command *c, struct buf *out)
+{
+        AUTO_BUF usage = { 0 };
+
+        help_usage(c, &usage);
+        buf_printf(out, "Usage: %s ", p->name);
+        wrap(out, usage.s, strlen(p->name) + 8, 8);
+        about(out, c->help, c->about);
+        if (c->alias)
+                buf_printf(out, "\nAlso called '%s'.\n", c->alias);
+        options(out, c->opts, "Options", false);
+}
+
+void help_program(const struct program *p, struct buf *out)
+{
+        size_t at = 0;
+
+        buf_printf(out, "Usage: %s [OPTION...] COMMAND [ARGUMENT...]\n", p->name);
+        about(out, p->help, p->about);
+        for (const struct command *const *c = p->commands; *c; c++)
+                at = MAX(at, (*c)->hidden ? 0 : strlen((*c)->name) + 4);
+        buf_puts(out, "\nCommands:\n");
+        for (const struct command *const *c = p->commands; *c; c++) {
+                AUTO_BUF name = { 0 };
+
+                if ((*c)->hidden)
+                        continue;
+                buf_printf(&name, "  %s", (*c)->name);
+                column(out, name.s, at, (*c)->help);
+        }
+        options(out, p->opts, "Options", true);
+        buf_printf(out, "\nSee '%s COMMAND --help' for one command.\n", p->name);
+}
