@@ -22,6 +22,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/value.h"
 
 enum cgroup_controller {
         CGROUP_CPU,
@@ -86,6 +87,7 @@ struct cgroup_dir {
         cgroup_set controllers; /* that limits in this directory can use */
         const char *name;       /* as struct cgroup_hierarchy */
         const char *mount;      /* the hierarchy's mount point, a prefix of path */
+        const char *root;       /* the cgroup seen there, "/" but for bind mounts */
         const char *path;       /* the directory on this host, absolute and clean */
         unsigned made;          /* how many trailing components of path were made by us */
 };
@@ -140,8 +142,8 @@ enum cgroup_create_flags {
  * On failure removes what it made. c->v[].made is filled in. */
 int cgroup_create(struct cgroup *c, cgroup_set required, unsigned flags, struct cgroup_fail *f);
 
-/* One line per hierarchy, for the state file: "2 MADE CONTROLLERS NAME MOUNT PATH\n", escaped as
- * mountinfo escapes. Decoding looks at no file system. -EINVAL. */
+/* One line per hierarchy, for the state file: "2 MADE CONTROLLERS NAME MOUNT ROOT PATH\n", escaped
+ * as mountinfo escapes. Decoding looks at no file system. -EINVAL. */
 void cgroup_encode(const struct cgroup *c, struct buf *out);
 int cgroup_decode(struct arena *a, const char *text, struct cgroup *ret);
 
@@ -176,14 +178,16 @@ struct cgroup_join {
                 .v2 = -1, .procs = -1                                                              \
         }
 
-/* Opens what joining c needs. sub: a cgroup below c ("a/b", NULL or "" for c itself) in every
- * hierarchy. init: the pid of the container's init, or 0; where c's v2 cgroup has become an inner one
- * (its children hold the processes and it passes on controllers), the join goes to init's v2 cgroup.
+/* Opens what joining c needs. subs: as exec --cgroup: each "PATH", a cgroup below c in every hierarchy,
+ * or "CONTROLLER[,CONTROLLER...]:PATH" for those v1 hierarchies only; NULL or empty for c itself.
+ * -EINVAL (with CGROUP_FAULT_OPEN and the text) for an unknown controller or a path that climbs out.
+ * init: the pid of the container's init, or 0; where c's v2 cgroup has become an inner one (it passes
+ * on controllers, its children hold the processes), a join without a sub goes to init's v2 cgroup.
  * Kernels 6.12 and later kill at once a child cloned into a cgroup whose cgroup.kill was ever written
- * (cgroup_kill marks it with an xattr): then killed is true and v2 is -1, so clone without
+ * (cgroup_kill() marks it with an xattr): then killed is true and v2 is -1, so clone without
  * CLONE_INTO_CGROUP and let cgroup_join_self() pay for the slow way. -EAGAIN with
  * CGROUP_FAULT_FROZEN where c is frozen: whoever joins would hang. */
-int cgroup_join_prepare(const struct cgroup *c, const char *sub, pid_t init,
+int cgroup_join_prepare(const struct cgroup *c, const struct strings *subs, pid_t init,
                         struct cgroup_join *ret, struct cgroup_fail *f);
 /* In the child, while single-threaded: enters the v1 cgroups, and v2 where killed. Async-signal-safe
  * and without heap. -errno. */

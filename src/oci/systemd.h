@@ -29,12 +29,9 @@ int systemd_unit_parse(struct arena *a, const char *cgroups_path, const char *id
 /* "a-b.slice" -> "/a.slice/a-b.slice"; "-.slice" -> "/". Pure. */
 int systemd_slice_expand(struct arena *a, const char *slice, const char **ret, struct err *e);
 
-/* Resources as unit properties, one line each as the helper reads them (pure). Needs c for the version
- * of each controller; what systemd has no property for is left to cgroup_plan_apply(), which the caller
- * runs afterwards in any case. */
-int systemd_properties(struct arena *a, const struct cgroup_layout *l,
-                       const struct spec_resources *r, const struct cgroup_plan *p, struct buf *out,
-                       struct err *e);
+/* A plan's settings as unit properties, one line each as the helper reads them (pure). What systemd has
+ * no property for is left to cgroup_plan_apply(), which the caller runs afterwards in any case. */
+int systemd_properties(const struct cgroup_plan *p, struct buf *out, struct err *e);
 /* Annotations "org.systemd.property.NAME": a GVariant text value, typed ('text', true, uint64 5,
  * ['a', 'b']); NAMESec in seconds becomes NAMEUSec. Others are ignored. Pure. */
 int systemd_annotations(const struct key_values *annotations, struct buf *out, struct err *e);
