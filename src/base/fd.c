@@ -216,9 +216,14 @@ ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds)
                                 fd_close(in[i]);
                 }
         }
+        if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+                while (got > 0)
+                        fd_close(fds[--got]);
+                r = -EMSGSIZE;
+        }
         if (nfds)
                 *nfds = got;
-        return m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : r;
+        return r;
 }
 
 struct fd_path fd_path(int fd)

@@ -6,10 +6,23 @@
 
 #include "base/str.h"
 
+static bool part_is(const char *part, size_t n, const char *s)
+{
+        return strncmp(part, s, n) == 0 && s[n] == 0;
+}
+
+/* The length of buf without its last component, but not below floor. */
+static size_t without_last(const char *buf, size_t len, size_t floor)
+{
+        while (len > floor && buf[len - 1] != '/')
+                len--;
+        return len > floor ? len - 1 : len;
+}
+
 int path_clean(const char *p, char *buf, size_t cap)
 {
         bool absolute = *p == '/';
-        size_t len = 0, floor = absolute;
+        size_t len = 0, floor = absolute; /* of what ".." can take away */
         const char *part;
         size_t n;
 
@@ -18,18 +31,13 @@ int path_clean(const char *p, char *buf, size_t cap)
         if (absolute)
                 buf[len++] = '/';
         for (const char *at = p; str_next(&at, '/', &part, &n);) {
-                if (n == 0 || (n == 1 && part[0] == '.'))
+                bool up = part_is(part, n, "..");
+
+                if (n == 0 || part_is(part, n, ".") || (up && absolute && len == floor))
                         continue;
-                if (n == 2 && part[0] == '.' && part[1] == '.') {
-                        if (len > floor) {
-                                while (len > floor && buf[len - 1] != '/')
-                                        len--;
-                                if (len > floor)
-                                        len--;
-                                continue;
-                        }
-                        if (absolute)
-                                continue;
+                if (up && len > floor) {
+                        len = without_last(buf, len, floor);
+                        continue;
                 }
                 if (len + n + 2 > cap)
                         return -ENAMETOOLONG;
@@ -37,12 +45,12 @@ int path_clean(const char *p, char *buf, size_t cap)
                         buf[len++] = '/';
                 memcpy(buf + len, part, n);
                 len += n;
-                if (!absolute && n == 2 && part[0] == '.' && part[1] == '.')
+                if (up)
                         floor = len + 1;
         }
         if (len == 0)
                 buf[len++] = '.';
-        if (len > 1 && buf[len - 1] == '/')
+        else if (len > 1 && buf[len - 1] == '/')
                 len--;
         buf[len] = 0;
         return 0;

@@ -17,19 +17,30 @@ bool str_ends(const char *s, const char *suffix)
         return a >= b && str_eq(s + a - b, suffix);
 }
 
-int str_to_u64(const char *s, uint64_t *ret)
+/* Reads decimal digits at *at, one at least, and leaves *at behind them. */
+static int digits(const char **at, uint64_t *ret)
 {
         uint64_t v = 0;
 
-        if (!*s)
+        if (**at < '0' || **at > '9')
                 return -EINVAL;
-        for (; *s; s++) {
-                if (*s < '0' || *s > '9')
-                        return -EINVAL;
+        for (; **at >= '0' && **at <= '9'; ++*at)
                 if (__builtin_mul_overflow(v, 10u, &v) ||
-                    __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+                    __builtin_add_overflow(v, (uint64_t)(**at - '0'), &v))
                         return -ERANGE;
-        }
+        *ret = v;
+        return 0;
+}
+
+int str_to_u64(const char *s, uint64_t *ret)
+{
+        uint64_t v;
+        int r = digits(&s, &v);
+
+        if (r < 0)
+                return r;
+        if (*s)
+                return -EINVAL;
         *ret = v;
         return 0;
 }
@@ -61,37 +72,42 @@ int str_to_i64(const char *s, int64_t *ret)
         return 0;
 }
 
-int str_to_size(const char *s, int64_t *ret)
+/* How far "k", "KB" or "KiB" shift a number; nothing and "b" do not. */
+static int unit_shift(const char *unit, unsigned *ret)
 {
         static const char units[] = "bkmgtp";
-        uint64_t whole = 0, frac = 0, scale = 1, v;
-        const char *at = s;
-        unsigned shift = 0;
+        const char *found;
 
-        if (*at < '0' || *at > '9')
+        *ret = 0;
+        if (!*unit)
+                return 0;
+        found = strchr(units, *unit | 0x20);
+        if (!found)
                 return -EINVAL;
-        for (; *at >= '0' && *at <= '9'; at++)
-                if (__builtin_mul_overflow(whole, 10u, &whole) ||
-                    __builtin_add_overflow(whole, (uint64_t)(*at - '0'), &whole))
-                        return -ERANGE;
-        if (*at == '.')
-                for (at++; *at >= '0' && *at <= '9'; at++)
+        *ret = 10 * (unsigned)(found - units);
+        unit++;
+        if (!*unit || (*ret && (!strcasecmp(unit, "b") || !strcasecmp(unit, "ib"))))
+                return 0;
+        return -EINVAL;
+}
+
+int str_to_size(const char *s, int64_t *ret)
+{
+        uint64_t whole, frac = 0, scale = 1, v;
+        unsigned shift;
+        int r = digits(&s, &whole);
+
+        if (r < 0)
+                return r;
+        if (*s == '.')
+                for (s++; *s >= '0' && *s <= '9'; s++)
                         if (scale < 1000000) {
-                                frac = frac * 10 + (uint64_t)(*at - '0');
+                                frac = frac * 10 + (uint64_t)(*s - '0');
                                 scale *= 10;
                         }
-        if (*at) {
-                const char *unit = strchr(units, *at | 0x20);
-
-                if (!unit)
-                        return -EINVAL;
-                shift = 10 * (unsigned)(unit - units);
-                at++;
-                if (shift && strcasecmp(at, "ib") && strcasecmp(at, "b") && *at)
-                        return -EINVAL;
-                if (!shift && *at)
-                        return -EINVAL;
-        }
+        r = unit_shift(s, &shift);
+        if (r < 0)
+                return r;
         if (whole > (uint64_t)INT64_MAX >> shift)
                 return -ERANGE;
         v = (whole << shift) + (uint64_t)((double)frac / (double)scale * (double)(1ull << shift));

@@ -30,7 +30,7 @@ bool str_ends(const char *s, const char *suffix);
 int str_to_u64(const char *s, uint64_t *ret);
 int str_to_u32(const char *s, uint32_t *ret);
 int str_to_i64(const char *s, int64_t *ret);
-/* "512", "64k", "1.5g", "1GiB" in powers of 1024, as docker's --memory; -1 where allow_minus. */
+/* "512", "64k", "1.5g", "1GiB" in powers of 1024, as docker's --memory; no sign. */
 int str_to_size(const char *s, int64_t *ret);
 
 /* Index of s in table, or -1; entries may be NULL. */
