@@ -1,5 +1,6 @@
-/* Functions that have no safe use here become compile errors: unbounded copies, number parsing that
- * hides errors, and the racy or locale-bound relatives. Force-included by the build in every unit. */
+/* Functions that have no safe use here become compile errors: unbounded copies, number parsing
+ * that hides errors, and the racy or locale-bound relatives. Force-included by the build in
+ * every unit. */
 #pragma once
 
 #include <stdio.h>

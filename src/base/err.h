@@ -39,7 +39,8 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...) PRINTF_LIKE
 /* A system call failed; sys is a positive errno (a negative one is taken by magnitude), from which
  * the code follows and whose text is appended. */
 int err_sys(struct err *e, int sys, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* Names the next noun outward: "<this>: <what e said>". Overflow drops this frame, not the cause. */
+/* Names the next noun outward: "<this>: <what e said>". Overflow drops this frame, not the
+ * cause. */
 int err_in(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Sets the hint unless one nearer to the cause did. */
 int err_hint(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);

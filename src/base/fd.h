@@ -34,17 +34,17 @@ int fd_put_at(int dir, const char *path, const char *text);
  * length, or -EFBIG where the file holds more. */
 ssize_t fd_read_text(int fd, char *buf, size_t cap);
 ssize_t fd_read_text_at(int dir, const char *path, char *buf, size_t cap);
-/* Reads a whole file into the heap, ended by a NUL: *ret_data is the caller's to free, *ret_len does
- * not count the NUL. -EFBIG beyond limit bytes, without having read the rest. */
+/* Reads a whole file into the heap, ended by a NUL: *ret_data is the caller's to free, *ret_len
+ * does not count the NUL. -EFBIG beyond limit bytes, without having read the rest. */
 int fd_read_file_at(int dir, const char *path, size_t limit, char **ret_data, size_t *ret_len);
 
 /* Replaces dir/name by data: written to a temporary in dir, then renamed over it. With sync, file
  * and directory are flushed, so that a power cut leaves the old content or the new. */
 int fd_replace_at(int dir, const char *name, const void *data, size_t n, mode_t mode, int sync);
 
-/* Sends or receives n bytes with up to FD_PASS_MAX descriptors as one message (unix(7) SCM_RIGHTS).
- * fd_recv returns the length, 0 at the end; *nfds is in: room, out: how many came. Of a message that
- * did not fit (-EMSGSIZE) no descriptor is kept. */
+/* Sends or receives n bytes with up to FD_PASS_MAX descriptors as one message (unix(7)
+ * SCM_RIGHTS). fd_recv returns the length, 0 at the end; *nfds is in: room, out: how many came.
+ * Of a message that did not fit (-EMSGSIZE) no descriptor is kept. */
 #define FD_PASS_MAX 16
 int fd_send(int sock, const void *p, size_t n, const int *fds, size_t nfds);
 ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds);

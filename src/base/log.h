@@ -1,8 +1,8 @@
 /* Logging: one record a line, to a descriptor that the program's main chose.
  *
- * Text records read `level: message`; JSON records are {"level","msg","time"} with RFC 3339 time, as
- * containerd and conmon parse them (they take the last level=error record of the file). Layers 0-2
- * log at debug only. A NULL log is silent. */
+ * Text records read `level: message`; JSON records are {"level","msg","time"} with RFC 3339
+ * time, as containerd and conmon parse them (they take the last level=error record of the file).
+ * Layers 0-2 log at debug only. A NULL log is silent. */
 #pragma once
 
 #include "base/err.h"

@@ -1,8 +1,9 @@
-/* Memory: an arena for data that lives and dies together, and heap helpers that can't return NULL.
+/* Memory: an arena for data that lives and dies together, and heap helpers that can't return
+ * NULL.
  *
- * A failed small allocation aborts the program: under Linux overcommit it does not happen before the
- * OOM killer acts, and every program here is safe to kill at any step. Allocations whose size someone
- * else chooses are limited by their callers first. */
+ * A failed small allocation aborts the program: under Linux overcommit it does not happen before
+ * the OOM killer acts, and every program here is safe to kill at any step. Allocations whose
+ * size someone else chooses are limited by their callers first. */
 #pragma once
 
 #include <stdarg.h>

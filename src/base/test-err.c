@@ -1,4 +1,5 @@
-/* Errors: the chain's order and overflow, phrases that callers rely on, hints; and how logs show them. */
+/* Errors: the chain's order and overflow, phrases that callers rely on, hints; and how logs show
+ * them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -70,7 +70,8 @@ static void test_clean_never_leaves_the_root(void **state)
         }
 }
 
-/* For every room from none to enough: the right answer or -ENAMETOOLONG, and never a byte too far. */
+/* For every room from none to enough: the right answer or -ENAMETOOLONG, and never a byte too
+ * far. */
 static void test_clean_minds_its_room(void **state)
 {
         static const char *const paths[] = { "/abc/de", "abc", "../../x", "/", "", "/a/b/../c" };

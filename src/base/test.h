@@ -1,4 +1,5 @@
-/* What unit tests include: cmocka with the headers that it wants first, and repeatable random numbers. */
+/* What unit tests include: cmocka with the headers that it wants first, and repeatable random
+ * numbers. */
 #pragma once
 
 #include <setjmp.h>

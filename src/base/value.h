@@ -1,5 +1,5 @@
-/* Plain shapes that several layers share: optional scalars, lists of strings, key-value pairs. They own
- * nothing: what they point to lives in the arena of whoever filled them. */
+/* Plain shapes that several layers share: optional scalars, lists of strings, key-value pairs.
+ * They own nothing: what they point to lives in the arena of whoever filled them. */
 #pragma once
 
 #include <stdbool.h>

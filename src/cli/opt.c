@@ -1,7 +1,8 @@
 /* Parsing of command lines by the tables of opt.h.
  *
- * struct scan walks argv once for one table: the program's own options first, up to the command's name,
- * then the command's. Each option word is resolved to a row and perhaps a value; store() writes it. */
+ * struct scan walks argv once for one table: the program's own options first, up to the
+ * command's name, then the command's. Each option word is resolved to a row and perhaps a value;
+ * store() writes it. */
 #include "cli/opt.h"
 
 #include <errno.h>
@@ -243,7 +244,8 @@ static bool built_in(struct scan *s, const char *name)
         return !s->command && version ? (s->version = true) : false;
 }
 
-/* A word after one dash that is no long name: shorts, the last of which may have a value attached. */
+/* A word after one dash that is no long name: shorts, the last of which may have a value
+ * attached. */
 static int scan_shorts(struct scan *s, const char *word, struct err *e)
 {
         for (const char *c = word + 1; *c; c++) {
@@ -284,7 +286,8 @@ static int scan_option(struct scan *s, struct err *e)
         return bad_option(s, word, e);
 }
 
-/* Scans options and collects positionals into *ret_argv until the end, or with stop until the first. */
+/* Scans options and collects positionals into *ret_argv until the end, or with stop until the
+ * first. */
 static int scan_words(struct scan *s, bool stop, char **out, int *ret_n, struct err *e)
 {
         int n = 0;

@@ -1,8 +1,8 @@
 /* struct opt, struct command, struct program: commands and their options, each declared once.
  *
- * A command's file opens with a table of rows bound to the fields of its argument struct by offset and a
- * compile-time type check. From these tables come the parser below, --help (cli/help.h), the OPTIONS part
- * of the man pages and the shells' completions (cli/gen-docs.c).
+ * A command's file opens with a table of rows bound to the fields of its argument struct by
+ * offset and a compile-time type check. From these tables come the parser below, --help
+ * (cli/help.h), the OPTIONS part of the man pages and the shells' completions (cli/gen-docs.c).
  *
  *         struct kill_args { bool all; const char *why; };
  *         static const struct opt opts[] = {
@@ -11,10 +11,10 @@
  *                 {} };
  *         const struct command cmd_kill = { .name = "kill", .usage = "ID [SIGNAL]", ... };
  *
- * What is understood: --long VALUE, --long=VALUE, -s VALUE, -sVALUE, -s=VALUE, grouped shorts (-it),
- * -long with one dash as Go's flag package takes it (runc's callers write it), FLAG rows with =true or
- * =false, and -- which ends the options. A value may begin with a dash. Of a repeated scalar the last
- * counts. Nothing here prints or exits. */
+ * What is understood: --long VALUE, --long=VALUE, -s VALUE, -sVALUE, -s=VALUE, grouped shorts
+ * (-it), -long with one dash as Go's flag package takes it (runc's callers write it), FLAG rows
+ * with =true or =false, and -- which ends the options. A value may begin with a dash. Of a
+ * repeated scalar the last counts. Nothing here prints or exits. */
 #pragma once
 
 #include <stdbool.h>
@@ -143,7 +143,8 @@ struct command {
         enum complete complete[3]; /* of the positionals; the third also of those after it */
         size_t args_size;          /* of the argument struct; 0: none */
         const void *defaults;      /* copied into it first; NULL: zeroes */
-        /* Runs it: the exit status, or -1 with e filled. args is the filled struct; argv[argc] is NULL. */
+        /* Runs it: the exit status, or -1 with e filled. args is the filled struct; argv[argc]
+         * is NULL. */
         int (*run)(struct ctx *c, void *args, int argc, char **argv, struct err *e);
 };
 
@@ -165,9 +166,10 @@ struct invocation {
         bool version; /* --version or -v before the command */
 };
 
-/* Parses a whole command line. argv[0] is skipped; globals receives the program's own options (which stay
- * filled when a later argument is wrong, so that main can report where --log asked); memory is taken from
- * a, strings stay in argv. 0, or -1 with an ERR_INVALID whose hint names the nearest name or the usage. */
+/* Parses a whole command line. argv[0] is skipped; globals receives the program's own options
+ * (which stay filled when a later argument is wrong, so that main can report where --log asked);
+ * memory is taken from a, strings stay in argv. 0, or -1 with an ERR_INVALID whose hint names
+ * the nearest name or the usage. */
 int program_parse(const struct program *p, void *globals, struct arena *a, int argc, char **argv,
                   struct invocation *ret, struct err *e);
 
