@@ -31,11 +31,11 @@ bool lsm_enabled(int sysfs, enum lsm_kind kind);
  *   other -errno. */
 int lsm_attr_open(int procfs, enum lsm_kind kind, enum lsm_attr attr);
 /* Writes the label, for AppArmor as "exec LABEL"; "" clears it (SELinux). 0, or
- *   -EOPNOTSUPP  the module is not enabled
- *   -ENOENT      AppArmor: no such profile is loaded
- *   -EINVAL      SELinux: the policy does not know the label
- *   -EACCES, -EPERM  policy or no_new_privs forbids the change
- *   -ENAMETOOLONG    beyond LSM_LABEL_MAX
+ *   -ENOENT       AppArmor: no such profile is loaded
+ *   -EINVAL       the module is not enabled (ask lsm_enabled() first), or it can't read the label:
+ *                 for SELinux one that the policy does not know
+ *   -EACCES, -EPERM   policy or no_new_privs forbids the change, or another process opened fd
+ *   -ENAMETOOLONG     beyond LSM_LABEL_MAX
  *   other -errno. */
 int lsm_attr_write(int fd, enum lsm_kind kind, const char *label);
 

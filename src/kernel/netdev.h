@@ -1,7 +1,7 @@
 /* Network devices: what a container's network namespace needs (config-linux.md, "Network Devices"). */
 #pragma once
 
-#include <stdint.h>
+#include <stdbool.h>
 
 /* Brings "lo" up in the calling thread's network namespace. 0 or -errno. */
 int netdev_loopback_up(void);
@@ -27,4 +27,4 @@ int netdev_move(int here, int there, int netns, const char *host_name, const cha
 
 /* Whether the text is a name that the kernel accepts for a device: 1-15 bytes, no slash, colon, blank,
  * "." or "..", and a percent sign only as one %d where pattern is allowed. */
-int netdev_name_ok(const char *name, int pattern);
+bool netdev_name_ok(const char *name, bool pattern);

@@ -59,9 +59,9 @@ int netlink_open(void);
  * CAP_SYS_ADMIN over both. Only for single-threaded processes. */
 int netlink_open_in(int netns);
 
-/* Sends r and waits for its end, calling each (may be NULL) for every message of the answer; a nonzero
- * return of each is kept and returned, the rest being read away. Use NLM_F_ACK, or NLM_F_DUMP. 0, or
- * the kernel's -errno, -EMSGSIZE for an overflown request, -EBADMSG for an answer that is none; a dump
- * that changed while it was read is repeated, up to 3 times, then -EAGAIN. */
+/* Sends r and waits for its end, calling each (may be NULL) for every message of the answer; the first
+ * nonzero return of each is kept and returned, what follows being read away. Use NLM_F_ACK, or
+ * NLM_F_DUMP. 0, or the kernel's -errno, -EMSGSIZE for an overflown request, -EBADMSG for an answer
+ * that is none, -EAGAIN when what was dumped changed meanwhile: each has seen parts of two states. */
 int netlink_talk(int sock, struct netlink_req *r,
                  int (*each)(const struct netlink_msg *m, void *arg), void *arg);

@@ -19,9 +19,13 @@ extern const struct str_flag process_domains[];
 /* personality(2), keeping no flags. 0 or -errno. */
 int process_personality(unsigned persona);
 
-/* Leaves the session keyring that was inherited: joins one of that name, made if the user has none
- * ("_ses.<container>"), and lets its owner search and link it, as runc does. 0, or
- *   -EOPNOTSUPP  no keyrings in this kernel, or a seccomp profile around us forbids them: go on
+/* Leaves the session keyring that was inherited: joins the caller's one of that name, making it where
+ * there is none ("_ses.<container>"). add_perms, the KEY_ bits below or 0, is what its permissions get
+ * in addition, so that an exec finds the ring again: search for its owner, or for others where the
+ * container has a user namespace. 0, or
+ *   -EOPNOTSUPP  no keyrings in this kernel, or a seccomp profile around us hides them: go on
  *   -EDQUOT      the user's quota (/proc/sys/kernel/keys/maxkeys) is used up
  *   other -errno. */
-int process_keyring_join(const char *name);
+int process_keyring_join(const char *name, uint32_t add_perms);
+#define PROCESS_KEY_USER_SEARCH 0x00080000u
+#define PROCESS_KEY_OTHER_SEARCH 0x00000008u
