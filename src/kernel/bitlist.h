@@ -1,4 +1,5 @@
-/* struct bitlist: a set of CPU or NUMA node numbers, as the kernel's list format writes it ("0-3,7"). */
+/* struct bitlist: a set of CPU or NUMA node numbers, as the kernel's list format writes it
+ * ("0-3,7"). */
 #pragma once
 
 #include <stdbool.h>
@@ -14,8 +15,8 @@ struct bitlist {
         unsigned n; /* the highest number in it, plus one; 0: empty */
 };
 
-/* Numbers and ascending ranges between commas; blanks around fields and empty fields are let pass, as
- * runc does. 0, -EINVAL, or -ERANGE from BITLIST_MAX on. *ret is untouched then. */
+/* Numbers and ascending ranges between commas; blanks around fields and empty fields are let pass,
+ * as runc does. 0, -EINVAL, or -ERANGE from BITLIST_MAX on. *ret is untouched then. */
 int bitlist_parse(const char *s, struct bitlist *ret);
 void bitlist_add(struct bitlist *b, unsigned i); /* i < BITLIST_MAX */
 bool bitlist_has(const struct bitlist *b, unsigned i);

@@ -1,7 +1,7 @@
 /* Capabilities: names, masks, and reducing this thread's sets to wanted ones (capabilities(7)).
  *
- * Masks are one uint64_t a set, bit N being capability N. A container's process gets its sets in this
- * order, each step being cheap and none of them needing memory:
+ * Masks are one uint64_t a set, bit N being capability N. A container's process gets its sets in
+ * this order, each step being cheap and none of them needing memory:
  *
  *   caps_drop_bounding()   still privileged: it takes CAP_SETPCAP
  *   caps_keep(true)        so that the change of uid does not clear the permitted set
@@ -52,10 +52,10 @@ int caps_drop_bounding(uint64_t keep, uint64_t known);
 /* PR_SET_KEEPCAPS. 0 or -errno. */
 int caps_keep(bool keep);
 /* Sets permitted, effective and inheritable with one capset(2), then exactly the ambient set; the
- * bounding member is not applied. What the kernel would refuse is left out first: permitted can only
- * shrink, effective lies in permitted, inheritable may only grow by what is permitted and bounding,
- * ambient lies in permitted and inheritable. *ret_refused (may be NULL) tells what that was, per set.
- * 0 or -errno. */
+ * bounding member is not applied. What the kernel would refuse is left out first: permitted can
+ * only shrink, effective lies in permitted, inheritable may only grow by what is permitted and
+ * bounding, ambient lies in permitted and inheritable. *ret_refused (may be NULL) tells what that
+ * was, per set. 0 or -errno. */
 int caps_apply(const struct caps_sets *want, struct caps_sets *ret_refused);
 /* Makes every capability that is permitted effective again: setuid(2) away from 0 clears the
  * effective set even under PR_SET_KEEPCAPS. 0 or -errno. */

@@ -3,8 +3,8 @@
  *
  * In two steps, because the file is found through procfs and the container's procfs is not to be
  * trusted: lsm_attr_open() early, below a procfs of the runtime's own; lsm_attr_write() late, right
- * before execve. Both must be made by the same process: the kernel compares the opener's memory with
- * the writer's (-EPERM), so that a descriptor inherited through fork() is of no use. */
+ * before execve. Both must be made by the same process: the kernel compares the opener's memory
+ * with the writer's (-EPERM), so that a descriptor inherited through fork() is of no use. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,9 +23,9 @@ enum lsm_attr {
 /* Whether the module is compiled in and enabled; sysfs is a descriptor of /sys. */
 bool lsm_enabled(int sysfs, enum lsm_kind kind);
 
-/* Opens this process's attribute file for writing, below procfs, the root directory of a procfs mount:
- * anything else there, a symlink out of it or a mount over a part of it is refused (CVE-2019-16884,
- * CVE-2025-52881). Returns a descriptor, or
+/* Opens this process's attribute file for writing, below procfs, the root directory of a procfs
+ * mount: anything else there, a symlink out of it or a mount over a part of it is refused
+ * (CVE-2019-16884, CVE-2025-52881). Returns a descriptor, or
  *   -EOPNOTSUPP  this kernel has no such module or attribute
  *   -EXDEV, -ELOOP, -EBADF  not an untouched procfs
  *   other -errno. */
@@ -41,8 +41,8 @@ int lsm_attr_write(int fd, enum lsm_kind kind, const char *label);
 
 #define LSM_LABEL_MAX 4000 /* one write is at most a page */
 
-/* Whether SELinux accepts mount labels: what mountLabel needs; same as lsm_enabled(LSM_SELINUX). The
- * option for fsconfig(2) is key "context" with the bare label. For mount(2) data, this adds
- * context="LABEL" to data (may be NULL or ""). 0, -ENAMETOOLONG, or -EINVAL for a label that holds a
- * quote. */
+/* Whether SELinux accepts mount labels: what mountLabel needs; same as lsm_enabled(LSM_SELINUX).
+ * The option for fsconfig(2) is key "context" with the bare label. For mount(2) data, this adds
+ * context="LABEL" to data (may be NULL or ""). 0, -ENAMETOOLONG, or -EINVAL for a label that holds
+ * a quote. */
 int lsm_mount_data(const char *data, const char *label, char *buf, size_t cap);

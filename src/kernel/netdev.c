@@ -84,8 +84,8 @@ static int link_up(int sock, int index)
         return netlink_talk(sock, &r, NULL, NULL);
 }
 
-/* An index that is free in sock's namespace, index itself if possible: told to the kernel beforehand,
- * it need not be searched for afterwards, when the name may be anything. */
+/* An index that is free in sock's namespace, index itself if possible: told to the kernel
+ * beforehand, it need not be searched for afterwards, when the name may be anything. */
 static int index_free(int sock, int index)
 {
         for (int tries = 0; tries < 4096; tries++, index++) {
@@ -103,7 +103,8 @@ static int link_move(int here, int there, int netns, int index, const char *name
         struct netlink_req r;
         int new_index, rc;
 
-        /* The kernel moves first and renames then: a taken name would leave the device in between. */
+        /* The kernel moves first and renames then: a taken name would leave the device in
+         * between. */
         if (!strchr(name, '%')) {
                 rc = link_find(there, name, 0);
                 if (rc != -ENODEV)

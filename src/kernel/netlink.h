@@ -46,8 +46,8 @@ struct netlink_attr {
         const void *p;
         size_t n;
 };
-/* Takes the next attribute of p[n] from *at on (start at the family header's aligned size). Returns 1,
- * 0 at the end, -EBADMSG. */
+/* Takes the next attribute of p[n] from *at on (start at the family header's aligned size). Returns
+ * 1, 0 at the end, -EBADMSG. */
 int netlink_attr_next(const void *p, size_t n, size_t *at, struct netlink_attr *ret);
 /* The attribute's value as a number or as text; 0 or -EBADMSG. Text must end with its only NUL. */
 int netlink_attr_u32(const struct netlink_attr *a, uint32_t *ret);
@@ -59,9 +59,10 @@ int netlink_open(void);
  * CAP_SYS_ADMIN over both. Only for single-threaded processes. */
 int netlink_open_in(int netns);
 
-/* Sends r and waits for its end, calling each (may be NULL) for every message of the answer; the first
- * nonzero return of each is kept and returned, what follows being read away. Use NLM_F_ACK, or
- * NLM_F_DUMP. 0, or the kernel's -errno, -EMSGSIZE for an overflown request, -EBADMSG for an answer
- * that is none, -EAGAIN when what was dumped changed meanwhile: each has seen parts of two states. */
+/* Sends r and waits for its end, calling each (may be NULL) for every message of the answer; the
+ * first nonzero return of each is kept and returned, what follows being read away. Use NLM_F_ACK,
+ * or NLM_F_DUMP. 0, or the kernel's -errno, -EMSGSIZE for an overflown request, -EBADMSG for an
+ * answer that is none, -EAGAIN when what was dumped changed meanwhile: each has seen parts of two
+ * states. */
 int netlink_talk(int sock, struct netlink_req *r,
                  int (*each)(const struct netlink_msg *m, void *arg), void *arg);

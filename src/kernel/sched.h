@@ -35,11 +35,11 @@ int sched_io_apply(pid_t pid, unsigned class, unsigned level);
 /* 0, or -errno: -EINVAL when no CPU of the list is both online and allowed by the cpuset. */
 int sched_affinity_set(pid_t pid, const struct bitlist *cpus);
 /* Allows every CPU, which the kernel reduces to those of the cpuset: for a process that was started
- * with an affinity of its starter's, and is about to get its container's cpuset. 0 or -errno; a caller
- * has no reason to fail on it. */
+ * with an affinity of its starter's, and is about to get its container's cpuset. 0 or -errno; a
+ * caller has no reason to fail on it. */
 int sched_affinity_reset(pid_t pid);
 
-/* For the calling thread and what it will execute. mode and flags from the tables; nodes may be empty.
- * 0, or -errno: -EINVAL for a combination or node that the kernel refuses, or a mode that it lacks,
- * -ENOSYS without CONFIG_NUMA, -EPERM when a seccomp profile forbids it. */
+/* For the calling thread and what it will execute. mode and flags from the tables; nodes may be
+ * empty. 0, or -errno: -EINVAL for a combination or node that the kernel refuses, or a mode that it
+ * lacks, -ENOSYS without CONFIG_NUMA, -EPERM when a seccomp profile forbids it. */
 int sched_mem_apply(unsigned mode, unsigned flags, const struct bitlist *nodes);

@@ -1,5 +1,5 @@
-/* Lists of numbers, scheduling, limits, execution domain, keyrings: set in a child, read back from the
- * kernel by another way than they were set. */
+/* Lists of numbers, scheduling, limits, execution domain, keyrings: set in a child, read back from
+ * the kernel by another way than they were set. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* resctrl over an ordinary directory: the machines that this is developed on have no such hardware. */
+/* resctrl over an ordinary directory: the machines that this is developed on have no such
+ * hardware. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
