@@ -94,7 +94,9 @@ int cgroup_locate(struct arena *a, const struct cgroup_layout *l, const char *pa
 
 const struct cgroup_dir *cgroup_dir_of(const struct cgroup *c, enum cgroup_controller controller)
 {
-        return c->of[controller] < 0 ? NULL : &c->v[c->of[controller]];
+        int i = controller == CGROUP_CORE ? c->v2 : c->of[controller];
+
+        return i < 0 ? NULL : &c->v[i];
 }
 
 unsigned cgroup_version_of(const struct cgroup *c, enum cgroup_controller controller)

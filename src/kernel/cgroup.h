@@ -39,7 +39,8 @@ enum cgroup_controller {
         CGROUP_PERF_EVENT, /* v1; on v2 always on */
         CGROUP_RDMA,
         CGROUP_MISC,
-        CGROUP_CONTROLLER_MAX
+        CGROUP_CONTROLLER_MAX,
+        CGROUP_CORE = CGROUP_CONTROLLER_MAX /* v2's own files ("cgroup.max.depth"), where v2 is */
 };
 /* A set of controllers: 1u << enum cgroup_controller. */
 typedef uint32_t cgroup_set;

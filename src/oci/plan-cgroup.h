@@ -14,7 +14,8 @@
 
 enum cgroup_setting_flags {
         CGROUP_SET_OPTIONAL = 1, /* a file that this kernel lacks (ENOENT) is passed over */
-        CGROUP_SET_LIMIT = 2,    /* of memory: compare with usage when refused */
+        CGROUP_SET_ELSE = 2,  /* ... and then the next setting is written instead, else skipped */
+        CGROUP_SET_LIMIT = 4, /* of memory: compare with usage when refused */
 };
 
 /* One write. */
@@ -36,18 +37,24 @@ struct cgroup_plan {
         struct strings warnings; /* e.g. of kernel memory limits, which are ignored */
 };
 
-/* What is in force, read before an update: some kernels refuse a write that is wrong in between. */
+/* What is in force, read before an update: the kernel refuses pairs that are wrong in between, and v2's
+ * swap limit excludes memory where config.json's includes it. */
 struct cgroup_now {
-        uint64_t memory_limit, memory_swap; /* bytes; v1 memory+swap; UINT64_MAX none */
+        uint64_t memory_limit, memory_swap; /* bytes; v1's memory+swap; UINT64_MAX: none */
         uint64_t memory_usage;
+        int64_t cpu_quota;   /* us; -1: none */
+        uint64_t cpu_period; /* us */
+        uint64_t cpu_burst;  /* us */
 };
+/* What a new cgroup has. */
+extern const struct cgroup_now cgroup_now_fresh;
 
 enum cgroup_plan_flags {
         CGROUP_PLAN_UPDATE = 1, /* of a running container: devices stay as they are unless given */
         CGROUP_PLAN_NO_DEVICES = 2 /* rootless: access to devices is not ours to give */
 };
 
-/* r may be NULL (no resources: the device default still applies on create). now may be NULL on create.
+/* r may be NULL (no resources: the device default still applies on create). now is NULL on create.
  * Fails with ERR_INVALID for values that make no sense and ERR_UNSUPPORTED for a limit whose
  * controller this host lacks, naming the field. Everything in *ret lives in a. */
 int plan_cgroup_resources(struct arena *a, const struct cgroup *c, const struct spec_resources *r,
