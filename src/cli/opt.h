@@ -4,10 +4,11 @@
  * offset and a compile-time type check. From these tables come the parser below, --help
  * (cli/help.h), the OPTIONS part of the man pages and the shells' completions (cli/gen-docs.c).
  *
- *         struct kill_args { bool all; const char *why; };
+ *         struct kill_args { bool all; const char *log; };
  *         static const struct opt opts[] = {
  *                 FLAG(struct kill_args, all, 'a', "all", "Signal every process"),
- *                 STR(struct kill_args, why, 0, "reason", "TEXT", "Log TEXT", .complete = COMPLETE_FILE),
+ *                 STR(struct kill_args, log, 0, "log", "FILE", "Log to FILE",
+ *                     .complete = COMPLETE_FILE),
  *                 {} };
  *         const struct command cmd_kill = { .name = "kill", .usage = "ID [SIGNAL]", ... };
  *
@@ -130,14 +131,14 @@ enum need {
 };
 
 struct command {
-        const char *name;       /* "create"; of a group two words: "volume ls" */
-        const char *alias;      /* a second name, or NULL */
-        const char *usage;      /* the positionals: "CONTAINER-ID [COMMAND...]" */
-        const char *help;       /* one line, capitalised, no final period */
-        const char *about;      /* paragraphs for --help, separated by "\n\n", or NULL */
-        const struct opt *opts; /* ended by {}; NULL: none */
-        int min, max;           /* positionals; max -1: any number */
-        bool stop_at_positional; /* what follows the first positional is the caller's: `exec ID ls -l` */
+        const char *name;        /* "create"; of a group two words: "volume ls" */
+        const char *alias;       /* a second name, or NULL */
+        const char *usage;       /* the positionals: "CONTAINER-ID [COMMAND...]" */
+        const char *help;        /* one line, capitalised, no final period */
+        const char *about;       /* paragraphs for --help, separated by "\n\n", or NULL */
+        const struct opt *opts;  /* ended by {}; NULL: none */
+        int min, max;            /* positionals; max -1: any number */
+        bool stop_at_positional; /* what follows the first one is the caller's: `exec ID ls -l` */
         bool hidden;
         unsigned needs;            /* enum need */
         enum complete complete[3]; /* of the positionals; the third also of those after it */
@@ -155,7 +156,12 @@ struct program {
         int section;            /* of its man pages */
         const struct opt *opts; /* before the command, bound to the globals that main passes */
         const struct command *const *commands; /* in the order of help; ended by NULL */
+        const char
+                *list_ids; /* its arguments that print container ids, for completions: "list -q" */
 };
+
+/* Defined by each program in its commands.c; read by its main and by cli/gen-docs.c. */
+extern const struct program program;
 
 struct invocation {
         const struct command *command; /* NULL: none was named */

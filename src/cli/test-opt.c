@@ -74,11 +74,11 @@ static const struct command cmd_exec = { .name = "exec",
                                          .args_size = sizeof(struct make_args) };
 static const struct command cmd_volume_ls = { .name = "volume ls", .help = "List volumes" };
 static const struct command *const commands[] = { &cmd_make, &cmd_exec, &cmd_volume_ls, NULL };
-static const struct program program = { .name = "thing",
-                                        .help = "Does things",
-                                        .section = 8,
-                                        .opts = global_opts,
-                                        .commands = commands };
+const struct program program = { .name = "thing",
+                                 .help = "Does things",
+                                 .section = 8,
+                                 .opts = global_opts,
+                                 .commands = commands };
 
 struct run {
         struct arena arena;

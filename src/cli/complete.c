@@ -1,0 +1,361 @@
+/* Completion scripts. Each shell gets the commands, their options and what the values name;
+ * container ids are asked of the program itself (program.list_ids). Commands of two words
+ * complete by their first. */
+#include "cli/complete.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "cli/help.h"
+
+static const char signals[] = "HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH";
+
+static bool takes_value(const struct opt *o)
+{
+        return o->kind != OPT_FLAG && o->kind != OPT_IGNORED && o->kind != OPT_STR_OPTIONAL;
+}
+
+static const struct opt *next_shown(const struct opt *o)
+{
+        while (o && o->kind != OPT_END && (o->kind == OPT_HEADING || !help_shows(o)))
+                o++;
+        return o && o->kind != OPT_END ? o : NULL;
+}
+
+#define EACH_OPT(o, table) for (const struct opt *o = next_shown(table); o; o = next_shown(o + 1))
+#define EACH_COMMAND(c, p) for (const struct command *const *c = (p)->commands; *c; c++)
+
+/* The program's name as part of a function's. */
+static void put_identifier(struct buf *out, const char *name)
+{
+        for (; *name; name++)
+                buf_putc(out, *name == '-' ? '_' : *name);
+}
+
+static void put_choices(struct buf *out, const struct opt *o)
+{
+        for (int i = 0; o->choices[i]; i++)
+                buf_printf(out, "%s%s", i ? " " : "", o->choices[i]);
+}
+
+/* ---- bash ---- */
+
+/* The compgen arguments that offer what is completed; false: nothing can be offered. */
+static bool bash_source(struct buf *out, const struct program *p, enum complete kind)
+{
+        switch (kind) {
+        case COMPLETE_FILE:
+                buf_puts(out, "-f");
+                return true;
+        case COMPLETE_DIR:
+                buf_puts(out, "-d");
+                return true;
+        case COMPLETE_CONTAINER:
+                buf_printf(out, "-W \"$(%s %s 2>/dev/null)\"", p->name, p->list_ids);
+                return true;
+        case COMPLETE_SIGNAL:
+                buf_printf(out, "-W '%s'", signals);
+                return true;
+        case COMPLETE_PID:
+                buf_puts(out, "-W \"$(cd /proc && echo [0-9]*)\"");
+                return true;
+        case COMPLETE_COMMAND:
+                buf_puts(out, "-c");
+                return true;
+        case COMPLETE_VERB:
+                EACH_COMMAND(c, p)
+                buf_printf(out, "%s%s", c == p->commands ? "-W '" : " ", (*c)->name);
+                buf_putc(out, '\'');
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void bash_reply(struct buf *out, const char *source)
+{
+        buf_printf(out, "mapfile -t COMPREPLY < <(compgen %s -- \"$cur\")", source);
+}
+
+/* Cases "verb previous-word)" for the options that take a value. */
+static void bash_values(struct buf *out, const struct program *p, const char *verb,
+                        const struct opt *opts)
+{
+        EACH_OPT(o, opts)
+        {
+                AUTO_BUF source = { 0 };
+
+                if (!takes_value(o))
+                        continue;
+                if (o->kind == OPT_ENUM) {
+                        buf_puts(&source, "-W '");
+                        put_choices(&source, o);
+                        buf_putc(&source, '\'');
+                } else if (!bash_source(&source, p, o->complete)) {
+                        buf_clear(&source);
+                }
+                buf_printf(out, "        '%s --%s'", verb, o->name);
+                if (o->short_name)
+                        buf_printf(out, "|'%s -%c'", verb, o->short_name);
+                buf_puts(out, ") ");
+                if (source.len)
+                        bash_reply(out, source.s);
+                buf_puts(out, source.len ? "; return ;;\n" : "return ;;\n");
+        }
+}
+
+static void bash_words(struct buf *out, const struct opt *opts)
+{
+        EACH_OPT(o, opts)
+        buf_printf(out, "--%s ", o->name);
+        buf_puts(out, "--help");
+}
+
+static void bash_command(struct buf *out, const struct program *p, const struct command *c)
+{
+        buf_printf(out, "        %s)\n            case $cur in -*) ", c->name);
+        buf_puts(out, "mapfile -t COMPREPLY < <(compgen -W '");
+        bash_words(out, c->opts);
+        buf_puts(out, "' -- \"$cur\"); return ;; esac\n            case $n in\n");
+        for (size_t i = 0; i < ARRAY_SIZE(c->complete); i++) {
+                AUTO_BUF source = { 0 };
+
+                if (!bash_source(&source, p, c->complete[i]))
+                        continue;
+                buf_printf(out,
+                           i + 1 == ARRAY_SIZE(c->complete) ? "            *) "
+                                                            : "            %zu) ",
+                           i);
+                bash_reply(out, source.s);
+                buf_puts(out, " ;;\n");
+        }
+        buf_puts(out, "            *) : ;;\n            esac ;;\n");
+}
+
+/* A pattern of the global options that swallow the next word. */
+static void bash_global_values(struct buf *out, const struct program *p)
+{
+        EACH_OPT(o, p->opts)
+        if (takes_value(o))
+                buf_printf(out, "--%s|", o->name);
+        buf_puts(out, "--)");
+}
+
+void complete_bash(const struct program *p, struct buf *out)
+{
+        AUTO_BUF verbs = { 0 };
+
+        bash_source(&verbs, p, COMPLETE_VERB);
+        buf_printf(out, "# bash completion of %s; made from its option tables\n_", p->name);
+        put_identifier(out, p->name);
+        buf_puts(out, "()\n{\n"
+                      "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
+                      "    local verb='' i n=0\n"
+                      "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+                      "        case ${COMP_WORDS[i]} in\n        ");
+        bash_global_values(out, p);
+        buf_puts(out, " [ \"$verb\" ] || i=$((i + 1)) ;;\n        -*) ;;\n"
+                      "        *) if [ \"$verb\" ]; then n=$((n + 1)); "
+                      "else verb=${COMP_WORDS[i]}; fi ;;\n        esac\n    done\n"
+                      "    COMPREPLY=()\n    case \"$verb $prev\" in\n");
+        bash_values(out, p, "", p->opts);
+        EACH_COMMAND(c, p)
+        bash_values(out, p, (*c)->name, (*c)->opts);
+        buf_puts(out, "        *) : ;;\n    esac\n    case $verb in\n        '')\n"
+                      "            case $cur in -*) mapfile -t COMPREPLY < <(compgen -W '");
+        bash_words(out, p->opts);
+        buf_puts(out, " --version' -- \"$cur\"); return ;; esac\n            ");
+        bash_reply(out, verbs.s);
+        buf_puts(out, " ;;\n");
+        EACH_COMMAND(c, p)
+        bash_command(out, p, *c);
+        buf_puts(out, "    esac\n}\ncomplete -o filenames -F _");
+        put_identifier(out, p->name);
+        buf_printf(out, " %s\n", p->name);
+}
+
+/* ---- zsh ---- */
+
+/* Text within a single-quoted _arguments specification. */
+static void zsh_quote(struct buf *out, const char *s)
+{
+        for (; *s; s++) {
+                if (*s == '\'')
+                        buf_puts(out, "'\\'");
+                else if (strchr(":[]\\", *s))
+                        buf_putc(out, '\\');
+                buf_putc(out, *s);
+        }
+}
+
+static void zsh_action(struct buf *out, const struct program *p, enum complete kind)
+{
+        static const char *const fixed[COMPLETE_MAX] = {
+                [COMPLETE_NONE] = " ",        [COMPLETE_FILE] = "_files",
+                [COMPLETE_DIR] = "_files -/", [COMPLETE_SIGNAL] = "_signals",
+                [COMPLETE_PID] = "_pids",     [COMPLETE_COMMAND] = "_command_names -e"
+        };
+
+        if (fixed[kind]) {
+                buf_puts(out, fixed[kind]);
+        } else if (kind == COMPLETE_CONTAINER) {
+                buf_printf(out, "{compadd -- $(%s %s 2>/dev/null)}", p->name, p->list_ids);
+        } else {
+                buf_putc(out, '(');
+                EACH_COMMAND(c, p)
+                buf_printf(out, "%s ", (*c)->name);
+                buf_putc(out, ')');
+        }
+}
+
+static void zsh_option(struct buf *out, const struct program *p, const struct opt *o)
+{
+        const char *repeat = o->kind == OPT_LIST ? "*" : "";
+
+        if (o->short_name)
+                buf_printf(out, " \\\n        '%s'{-%c,--%s}'[", repeat, o->short_name, o->name);
+        else
+                buf_printf(out, " \\\n        '%s--%s[", repeat, o->name);
+        zsh_quote(out, o->help);
+        buf_putc(out, ']');
+        if (takes_value(o)) {
+                buf_printf(out, ":%s:", o->meta);
+                if (o->kind == OPT_ENUM) {
+                        buf_putc(out, '(');
+                        put_choices(out, o);
+                        buf_putc(out, ')');
+                } else {
+                        zsh_action(out, p, o->complete);
+                }
+        }
+        buf_putc(out, '\'');
+}
+
+static void zsh_command(struct buf *out, const struct program *p, const struct command *c)
+{
+        buf_printf(out, "    '%s')\n        _arguments -S", c->name);
+        EACH_OPT(o, c->opts)
+        zsh_option(out, p, o);
+        buf_puts(out, " \\\n        '--help[Print this help]'");
+        for (size_t i = 0; i < ARRAY_SIZE(c->complete); i++) {
+                if (c->complete[i] == COMPLETE_NONE)
+                        continue;
+                if (i + 1 == ARRAY_SIZE(c->complete))
+                        buf_puts(out, " '*: :");
+                else
+                        buf_printf(out, " '%zu: :", i + 1);
+                zsh_action(out, p, c->complete[i]);
+                buf_putc(out, '\'');
+        }
+        buf_puts(out, " ;;\n");
+}
+
+void complete_zsh(const struct program *p, struct buf *out)
+{
+        buf_printf(out, "#compdef %s\n# made from its option tables\n", p->name);
+        buf_puts(out, "local curcontext=$curcontext state line\n_arguments -C");
+        EACH_OPT(o, p->opts)
+        zsh_option(out, p, o);
+        buf_puts(out, " \\\n        '--help[Print this help]' '--version[Print the version]' \\\n"
+                      "        '1: :->verb' '*:: :->rest'\n"
+                      "if [[ $state == verb ]]; then\n    local -a verbs=(");
+        EACH_COMMAND(c, p)
+        {
+                if ((*c)->hidden)
+                        continue;
+                buf_printf(out, "\n        '%s:", (*c)->name);
+                zsh_quote(out, (*c)->help);
+                buf_putc(out, '\'');
+        }
+        buf_puts(out, ")\n    _describe command verbs\n    return\nfi\ncase $words[1] in\n");
+        EACH_COMMAND(c, p)
+        zsh_command(out, p, *c);
+        buf_puts(out, "esac\n");
+}
+
+/* ---- fish ---- */
+
+static void fish_quote(struct buf *out, const char *s)
+{
+        buf_putc(out, '\'');
+        for (; *s; s++) {
+                if (*s == '\'' || *s == '\\')
+                        buf_putc(out, '\\');
+                buf_putc(out, *s);
+        }
+        buf_putc(out, '\'');
+}
+
+/* The -a argument (or -F for files) of a complete command. */
+static void fish_source(struct buf *out, const struct program *p, enum complete kind)
+{
+        static const char *const fixed[COMPLETE_MAX] = {
+                [COMPLETE_FILE] = "-F",
+                [COMPLETE_DIR] = "-a '(__fish_complete_directories)'",
+                [COMPLETE_PID] = "-a '(__fish_complete_pids)'",
+                [COMPLETE_COMMAND] = "-a '(__fish_complete_subcommand)'"
+        };
+
+        if (fixed[kind]) {
+                buf_puts(out, fixed[kind]);
+        } else if (kind == COMPLETE_SIGNAL) {
+                buf_printf(out, "-a '%s'", signals);
+        } else if (kind == COMPLETE_CONTAINER) {
+                buf_printf(out, "-a '(%s %s 2>/dev/null)'", p->name, p->list_ids);
+        } else if (kind == COMPLETE_VERB) {
+                buf_puts(out, "-a '");
+                EACH_COMMAND(c, p)
+                buf_printf(out, "%s ", (*c)->name);
+                buf_putc(out, '\'');
+        }
+}
+
+static void fish_options(struct buf *out, const struct program *p, const char *when,
+                         const struct opt *opts)
+{
+        EACH_OPT(o, opts)
+        {
+                buf_printf(out, "complete -c %s -n '%s' -l %s ", p->name, when, o->name);
+                if (o->short_name)
+                        buf_printf(out, "-s %c ", o->short_name);
+                if (takes_value(o))
+                        buf_puts(out, o->complete == COMPLETE_FILE ? "-r " : "-x ");
+                if (o->kind == OPT_ENUM) {
+                        buf_puts(out, "-a '");
+                        put_choices(out, o);
+                        buf_putc(out, '\'');
+                } else if (takes_value(o)) {
+                        fish_source(out, p, o->complete);
+                }
+                buf_puts(out, " -d ");
+                fish_quote(out, o->help);
+                buf_putc(out, '\n');
+        }
+}
+
+void complete_fish(const struct program *p, struct buf *out)
+{
+        buf_printf(out, "# fish completion of %s; made from its option tables\ncomplete -c %s -f\n",
+                   p->name, p->name);
+        fish_options(out, p, "__fish_use_subcommand", p->opts);
+        EACH_COMMAND(c, p)
+        {
+                AUTO_BUF when = { 0 };
+
+                if ((*c)->hidden)
+                        continue;
+                buf_printf(&when, "__fish_seen_subcommand_from %s", (*c)->name);
+                buf_printf(out, "complete -c %s -n __fish_use_subcommand -a '%s' -d ", p->name,
+                           (*c)->name);
+                fish_quote(out, (*c)->help);
+                buf_putc(out, '\n');
+                fish_options(out, p, when.s, (*c)->opts);
+                for (size_t i = 0; i < ARRAY_SIZE((*c)->complete); i++) {
+                        if ((*c)->complete[i] == COMPLETE_NONE)
+                                continue;
+                        buf_printf(out, "complete -c %s -n '%s' ", p->name, when.s);
+                        fish_source(out, p, (*c)->complete[i]);
+                        buf_putc(out, '\n');
+                }
+        }
+}
