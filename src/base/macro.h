@@ -27,15 +27,15 @@
                 take_;                                                                             \
         })
 
-#define MIN(a, b)                                                                                  \
+#define CONCAT_(a, b) a##b
+#define CONCAT(a, b) CONCAT_(a, b)
+/* Each use has names of its own (n), so that they nest without shadowing. */
+#define PICK_(a, b, n, op)                                                                         \
         ({                                                                                         \
-                __auto_type a_ = (a);                                                              \
-                __auto_type b_ = (b);                                                              \
-                a_ < b_ ? a_ : b_;                                                                 \
+                __auto_type CONCAT(pick_a_, n) = (a);                                              \
+                __auto_type CONCAT(pick_b_, n) = (b);                                              \
+                CONCAT(pick_a_, n)                                                                 \
+                        op CONCAT(pick_b_, n) ? CONCAT(pick_a_, n) : CONCAT(pick_b_, n);           \
         })
-#define MAX(a, b)                                                                                  \
-        ({                                                                                         \
-                __auto_type a_ = (a);                                                              \
-                __auto_type b_ = (b);                                                              \
-                a_ > b_ ? a_ : b_;                                                                 \
-        })
+#define MIN(a, b) PICK_(a, b, __COUNTER__, <)
+#define MAX(a, b) PICK_(a, b, __COUNTER__, >)
