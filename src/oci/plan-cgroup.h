@@ -23,13 +23,14 @@ struct cgroup_setting {
         enum cgroup_controller controller;
         const char *file;  /* "memory.max" */
         const char *value; /* without a newline */
-        const char *field; /* "linux.resources.memory.limit", for errors */
+        const char *field; /* "memory.limit": what follows "linux.resources.", for errors */
         unsigned flags;
 };
 
 struct cgroup_plan {
         struct cgroup_setting *v; /* in the order in which they must be written */
         size_t n;
+        bool updates;        /* CGROUP_PLAN_UPDATE was given */
         cgroup_set required; /* controllers that v and devices need: cgroup_create()'s argument */
         bool devices;        /* whether device access is restricted by bpf (v2); v1 is in v */
         struct device_rule *rules; /* for bpf, in order, the runtime's own included */
