@@ -47,11 +47,9 @@ const char *const device_policy_names[DEVICES_POLICY_MAX] = {
 };
 
 const char *const mount_role_names[MOUNT_ROLE_MAX] = {
-        [MOUNT_ROOT] = "root",
-        [MOUNT_DATA] = "data",
-        [MOUNT_SYSTEM] = "system",
-        [MOUNT_MASKED] = "masked",
-        [MOUNT_READONLY_PATH] = "readonly-path",
+        [MOUNT_ROOT] = "root",     [MOUNT_DATA] = "data",
+        [MOUNT_SYSTEM] = "system", [MOUNT_ENGINE] = "engine",
+        [MOUNT_MASKED] = "masked", [MOUNT_READONLY_PATH] = "readonly-path",
 };
 
 struct num num_delta(struct num earlier, struct num later)

@@ -285,12 +285,15 @@ struct mount_fact {
                 MOUNT_ROOT,
                 MOUNT_DATA,   /* binds, volumes */
                 MOUNT_SYSTEM, /* proc, sysfs, dev, cgroup, mqueue ... of its own */
+                MOUNT_ENGINE, /* files that engines put in: /etc/hosts, resolv.conf ... */
                 MOUNT_MASKED,
                 MOUNT_READONLY_PATH, /* a part of proc or sys made read-only */
                 MOUNT_ROLE_MAX
         } role;
         const char *danger; /* why an operator should look at it, or NULL */
         bool is_socket;
+        bool deleted;      /* its source was removed on the host */
+        bool reaches_host; /* mounts made below it appear on the host: same peer group */
 };
 extern const char *const mount_role_names[MOUNT_ROLE_MAX];
 #define FACTS_MOUNTS_MAX 100000
@@ -314,9 +317,12 @@ struct fs_facts {
         size_t count[MOUNT_ROLE_MAX];
         const char *cwd;
         const char *root_path; /* /proc/PID/root as seen from here; "/" unless chrooted */
-        const char *
-                *unmasked; /* default masked paths that are not, in a mount namespace of its own */
+        /* In a mount namespace of its own: default protections that are missing. */
+        const char **unmasked; /* readable, which engines hide: "/proc/keys" */
         size_t n_unmasked;
+        const char **writable; /* writable, which engines make read-only: "/proc/sys" */
+        size_t n_writable;
+        size_t n_bad; /* lines that could not be read */
 };
 
 /* ---- drift ---- */

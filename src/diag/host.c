@@ -36,8 +36,9 @@ void probe_host_mounts(struct arena *a, const char *mountinfo, struct probe_host
         h->arena = a;
         h->mounts = arena_array(a, struct host_mount, cap);
         while (h->n_mounts < cap && procfs_mount_next(a, &at, &m, NULL)) {
-                h->mounts[h->n_mounts] = (struct host_mount){ m.major, m.minor, m.root,
-                                                              m.point, m.type,  h->n_mounts };
+                h->mounts[h->n_mounts] =
+                        (struct host_mount){ m.major, m.minor,  m.root,     m.point,
+                                             m.type,  m.shared, h->n_mounts };
                 h->n_mounts++;
         }
         qsort(h->mounts, h->n_mounts, sizeof *h->mounts, by_device);

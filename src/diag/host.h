@@ -8,7 +8,8 @@
 struct host_mount {
         unsigned major, minor;
         const char *root, *point, *type;
-        size_t order; /* in the table: later ones cover earlier ones */
+        uint32_t shared; /* peer group; 0 none */
+        size_t order;    /* in the table: later ones cover earlier ones */
 };
 
 struct probe_host {

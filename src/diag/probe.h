@@ -26,3 +26,6 @@ void probe_consumes(struct facts *f, const struct target *t, const struct probe_
                     unsigned sample_ms);
 /* Device access. After probe_places. */
 void probe_devices(struct facts *f, const struct target *t, const struct probe_host *h);
+/* Whose it is; roots as state_roots() gives them. After probe_ns and probe_places. */
+void probe_owner(struct facts *f, const struct target *t, const struct probe_host *h,
+                 const struct strings *roots);
