@@ -3,7 +3,8 @@
  * spec_parse() fills it from JSON through the field tables in spec.c; everything lives in the caller's
  * arena. Properties that the specification does not know are ignored; values that it forbids are errors
  * that name the field ("linux.resources.memory.limit: ..."). Absent optional scalars have .set false;
- * absent strings are NULL; absent objects are NULL; absent arrays have .n 0. */
+ * absent strings are NULL; absent objects are NULL; absent arrays have .n 0. null counts as absent, and
+ * so does an empty string outside of lists and maps. No string holds a NUL byte. */
 #pragma once
 
 #include <stdbool.h>
@@ -231,7 +232,8 @@ struct spec_seccomp_rule {
 struct spec_seccomp {
         const char *default_action;
         struct opt_u64 default_errno_ret;
-        struct strings architectures, flags;
+        struct strings architectures;
+        struct strings flags; /* .v is NULL where absent, and not NULL where the list is empty */
         const char *listener_path, *listener_metadata;
         struct spec_seccomp_rule *rules;
         size_t n_rules;
@@ -301,5 +303,9 @@ int spec_parse_process(struct arena *a, const char *text, size_t n, struct spec_
 /* Parses a linux.resources object (update --resources). */
 int spec_parse_resources(struct arena *a, const char *text, size_t n, struct spec_resources *ret,
                          struct err *e);
+/* The parameter's file below /proc/sys for a key of linux.sysctl ("net.ipv4.conf.eth0.forwarding", or
+ * with slashes as separators). False if buf is too small or the key empty; keys that spec_parse() let
+ * pass need 256 bytes and lead nowhere else. */
+bool spec_sysctl_path(const char *key, char *buf, size_t cap);
 /* The annotation's value, or NULL. */
 const char *spec_annotation(const struct spec *s, const char *key);
