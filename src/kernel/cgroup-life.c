@@ -200,10 +200,12 @@ static int v1_freeze(const struct cgroup_dir *d, int timeout_ms, struct cgroup_f
 
 int cgroup_freeze(const struct cgroup *c, int timeout_ms, struct cgroup_fail *f)
 {
-        if (v2_dir(c))
-                return v2_freeze(v2_dir(c), 1, timeout_ms, f);
-        if (v1_freezer(c))
-                return v1_freeze(v1_freezer(c), timeout_ms, f);
+        const struct cgroup_dir *v2 = v2_dir(c), *v1 = v1_freezer(c);
+
+        if (v2)
+                return v2_freeze(v2, 1, timeout_ms, f);
+        if (v1)
+                return v1_freeze(v1, timeout_ms, f);
         return cgroup_failed(f, CGROUP_FAULT_NOT_OFFERED, ENOENT, "freezer");
 }
 

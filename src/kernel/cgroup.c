@@ -357,9 +357,10 @@ static int refuse_frozen(const struct cgroup *c, struct cgroup_fail *f)
         int r = cgroup_is_frozen(c);
         const struct cgroup_dir *d = c->v2 >= 0 ? &c->v[c->v2] : cgroup_dir_of(c, CGROUP_FREEZER);
 
-        if (r > 0)
-                return cgroup_failed(f, CGROUP_FAULT_FROZEN, EAGAIN, d->path);
-        return r < 0 ? cgroup_failed(f, CGROUP_FAULT_READ, -r, d->path) : 0;
+        if (r == 0 || !d)
+                return 0;
+        return r > 0 ? cgroup_failed(f, CGROUP_FAULT_FROZEN, EAGAIN, d->path) :
+                       cgroup_failed(f, CGROUP_FAULT_READ, -r, d->path);
 }
 
 /* An existing directory with tasks in it, or in what is below it. */

@@ -24,8 +24,6 @@
 #define UP(x) DOWN((x) + PAGE - 1)
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-extern char **environ;
-
 static int prot_of(const ElfW(Phdr) * p)
 {
         return (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
