@@ -359,8 +359,8 @@ static int refuse_frozen(const struct cgroup *c, struct cgroup_fail *f)
 
         if (r == 0 || !d)
                 return 0;
-        return r > 0 ? cgroup_failed(f, CGROUP_FAULT_FROZEN, EAGAIN, d->path) :
-                       cgroup_failed(f, CGROUP_FAULT_READ, -r, d->path);
+        return r > 0 ? cgroup_failed(f, CGROUP_FAULT_FROZEN, EAGAIN, d->path)
+                     : cgroup_failed(f, CGROUP_FAULT_READ, -r, d->path);
 }
 
 /* An existing directory with tasks in it, or in what is below it. */
