@@ -1,0 +1,143 @@
+"""Fixtures of the VM's suite. It runs in the guest, on the containers of tests/oci/kit.py.
+
+Each file says in lines of "# vm: OPTIONS" in which guests it is to run (options of tests/vm/run).
+Results go to stdout as "ok NAME", "not ok NAME" with the reasons, and "skip NAME: REASON".
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+TESTS = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TESTS / "oci"))
+import kit  # noqa: E402
+
+PARENT = "/berth-vm"
+VARIANT = os.environ.get("BERTH_VM_VARIANT", "")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "lacks(*peers, why): these other runtimes are known not to do this")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for mark in item.iter_markers("lacks"):
+            if kit.PEER in mark.args:
+                item.add_marker(pytest.mark.xfail(reason=mark.kwargs["why"], strict=False))
+
+
+def pytest_runtest_logreport(report):
+    name = re.sub(r".*/", "", report.nodeid).replace(".py::", ": ") + f" ({VARIANT})"
+    took = f" # {report.duration:.1f} s"
+    if report.skipped:
+        why = getattr(report, "wasxfail", None) or report.longrepr[2]
+        print(f"skip {name}: {why.removeprefix('Skipped: ')}", flush=True)
+    elif report.failed:
+        text = report.longreprtext.rstrip().replace("\n", "\n# ")
+        print(f"not ok {name} in {report.when}{took}\n# {text}", flush=True)
+    elif report.when == "call":
+        print(f"ok {name}{took}", flush=True)
+
+
+def pytest_collectreport(report):
+    if report.failed:
+        print(f"not ok {report.nodeid} cannot be loaded\n# {report.longreprtext}", flush=True)
+
+
+class Prebuilt:
+    """What kit.Workshop would compile: the guest has no compiler, so run-tests brought it along."""
+
+    def __init__(self, base):
+        self.busybox = base / "busybox"
+        shutil.copy2("/bin/busybox", self.busybox)
+        self.probe = base / "probe"
+        shutil.copy2(TESTS.parent / "bin" / "probe", self.probe)
+
+
+@pytest.fixture(scope="session")
+def base():
+    # A disk, not tmpfs: io limits and CRIU want one.
+    path = pathlib.Path(tempfile.mkdtemp(prefix="berth-", dir="/var/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def workshop(base):
+    return Prebuilt(base)
+
+
+@pytest.fixture(scope="session")
+def runtime(base):
+    return kit.Runtime(base)
+
+
+_serial = 0
+
+
+@pytest.fixture
+def containers(runtime, workshop):
+    """Makes containers. Each is deleted by force afterwards; none may leave a cgroup, a mount or state."""
+    global _serial
+    made = []
+
+    def make(id=None, parent=PARENT, kind=kit.Container):
+        global _serial
+        _serial += 1
+        made.append(kind(runtime, workshop, id or f"c{_serial}", parent))
+        return made[-1]
+
+    yield make
+    results = [c.delete("--force") for c in reversed(made)]
+    left = kit.eventually(lambda: not leaks(runtime, made), 5)
+    for container in made:
+        shutil.rmtree(container.dir, ignore_errors=True)
+    assert all(r.code == 0 for r in results), results
+    assert left, leaks(runtime, made)
+
+
+def leaks(runtime, made):
+    found = []
+    for container in made:
+        for top, dirs, _ in os.walk("/sys/fs/cgroup"):
+            found += [f"{top}/{d}" for d in dirs if re.fullmatch(rf"(.*[-:])?{container.id}(\.scope)?", d)]
+        found += [m for m in kit.mount_table() if m.startswith(str(container.dir))]
+        if (runtime.root / container.id).exists():
+            found.append(f"state of {container.id}")
+    return found
+
+
+@pytest.fixture
+def box(containers):
+    """One container."""
+    return containers()
+
+
+@pytest.fixture
+def shell():
+    """Runs a command of the guest; returns what it printed."""
+
+    def run(*argv, check=True, input=None, timeout=120, **kw):
+        done = subprocess.run(list(map(str, argv)), input=input, timeout=timeout, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
+        assert not check or done.returncode == 0, (argv, done.returncode, done.stdout, done.stderr)
+        run.code, run.err = done.returncode, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def clock():
+    """Seconds since the test began."""
+    start = time.monotonic()
+    return lambda: time.monotonic() - start
