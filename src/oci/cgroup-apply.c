@@ -142,9 +142,13 @@ static const struct {
         const char *hint;
 } refused[] = {
         { "cpuset.cpus", EINVAL,
-          "See cpuset.cpus.effective of the parent cgroup for what it has." },
+          "The parent cgroup has the CPUs in its cpuset.cpus.effective, no others." },
         { "cpuset.mems", EINVAL,
-          "See cpuset.mems.effective of the parent cgroup for what it has." },
+          "The parent cgroup has the nodes in its cpuset.mems.effective, no others." },
+        { "cpuset.cpus", ERANGE,
+          "The parent cgroup has the CPUs in its cpuset.cpus.effective, no others." },
+        { "cpuset.mems", ERANGE,
+          "The parent cgroup has the nodes in its cpuset.mems.effective, no others." },
         { "cpuset.cpus", EACCES, "The parent cgroup does not have all of these CPUs." },
         { "cpuset.mems", EACCES, "The parent cgroup does not have all of these memory nodes." },
         { "cpu.cfs_", EINVAL,

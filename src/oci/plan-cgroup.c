@@ -283,13 +283,13 @@ uint64_t cgroup_shares_of_weight(uint64_t weight)
 {
         uint64_t low = SHARES_MIN, high = SHARES_MAX;
 
-        while (low < high) { /* the smallest that gives at least this weight */
-                uint64_t middle = (low + high) / 2;
+        while (low < high) { /* the most shares that don't exceed the weight: 100 -> 1024 */
+                uint64_t middle = (low + high + 1) / 2;
 
-                if (cgroup_weight_of_shares(middle) < weight)
-                        low = middle + 1;
+                if (cgroup_weight_of_shares(middle) > weight)
+                        high = middle - 1;
                 else
-                        high = middle;
+                        low = middle;
         }
         return low;
 }
@@ -515,7 +515,7 @@ static int plan_rdma(struct cgroup_planner *p)
 {
         for (size_t i = 0; i < p->r->n_rdma; i++) {
                 const struct spec_rdma *d = &p->r->rdma[i];
-                const char *field = arena_printf(p->a, "rdma.%s", d->device);
+                const char *field = arena_printf(p->a, "rdma[\"%.64s\"]", d->device);
                 char handles[48] = "", objects[48] = "";
 
                 if (plan_need(p, CGROUP_RDMA, field) < 0)
