@@ -34,13 +34,21 @@ static void page_name(struct buf *out, const struct command *c)
                         out->s[i] = '-';
 }
 
-/* Running text: backslashes and a leading control character are made literal. */
+/* Running text: backslashes and a leading control character are made literal, and a sentence starts
+ * on a line of its own, as mdoc(7) wants it. */
 static void put_text(struct buf *out, const char *s, size_t n)
 {
         if (n > 0 && (*s == '.' || *s == '\''))
                 buf_puts(out, "\\&");
-        for (size_t i = 0; i < n; i++)
-                buf_puts(out, s[i] == '\\' ? "\\e" : (char[]){ s[i], 0 });
+        for (size_t i = 0; i < n; i++) {
+                bool sentence = i >= 1 && i + 1 < n && s[i] == ' ' && s[i - 1] == '.' &&
+                                isupper((unsigned char)s[i + 1]);
+
+                if (s[i] == '\\')
+                        buf_puts(out, "\\e");
+                else
+                        buf_putc(out, sentence ? '\n' : s[i]);
+        }
         buf_putc(out, '\n');
 }
 
