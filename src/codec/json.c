@@ -162,7 +162,8 @@ static bool is_plain(unsigned char c)
         return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-/* At a quote. The string stays in the text, ended by a NUL (I1: the closing quote is read by then). */
+/* At a quote. The string stays in the text, ended by a NUL (I1: the closing quote is read by
+ * then). */
 static int read_string(struct reader *r, const char **ret, uint32_t *ret_len)
 {
         char *start = ++r->at, *out = start;

@@ -58,8 +58,8 @@ struct json_error {
         char key[64];          /* the duplicate key, shortened; else empty */
 };
 
-/* Parses text[0..n) into *ret; everything lives in a. 0, or -EINVAL with *ret_error filled (which may
- * be NULL), or -E2BIG for a limit of l (NULL: the default limits). */
+/* Parses text[0..n) into *ret; everything lives in a. 0, or -EINVAL with *ret_error filled (which
+ * may be NULL), or -E2BIG for a limit of l (NULL: the default limits). */
 int json_parse(struct arena *a, const char *text, size_t n, const struct json_limits *l,
                struct json *ret, struct json_error *ret_error);
 
@@ -73,8 +73,8 @@ bool json_to_i64(const struct json *j, int64_t *ret);
 bool json_to_u64(const struct json *j, uint64_t *ret);
 const char *json_type_name(enum json_type t); /* "string", ... */
 
-/* Writer: commas, quoting and indentation are its business. Invalid UTF-8 in strings becomes U+FFFD.
- * A name is NULL inside arrays and at the top. indent 0 writes one line. */
+/* Writer: commas, quoting and indentation are its business. Invalid UTF-8 in strings becomes
+ * U+FFFD. A name is NULL inside arrays and at the top. indent 0 writes one line. */
 struct json_writer {
         struct buf *out;
         unsigned indent; /* spaces per level */

@@ -76,8 +76,8 @@ static bool overlap(uint32_t a, uint32_t a_size, uint32_t b, uint32_t b_size)
         return a < (uint64_t)b + b_size && b < (uint64_t)a + a_size;
 }
 
-/* user_namespaces(7): at most 340 lines, none empty, none overlapping on either side, and nothing may
- * map 4294967295, which is no id. */
+/* user_namespaces(7): at most 340 lines, none empty, none overlapping on either side, and nothing
+ * may map 4294967295, which is no id. */
 int spec_check_id_mappings(const struct spec_id_mappings *m, const char *field, struct err *e)
 {
         if (m->n > 340)

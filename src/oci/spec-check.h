@@ -1,6 +1,7 @@
-/* Private to spec*.c: the rules between fields, after the tables of spec-tables.c had their say about
- * single ones. Pure: what only this host could tell (does the namespace file exist, is the controller
- * there) is left to whoever applies the value. Each returns 0, or -1 with *e naming the field. */
+/* Private to spec*.c: the rules between fields, after the tables of spec-tables.c had their say
+ * about single ones. Pure: what only this host could tell (does the namespace file exist, is the
+ * controller there) is left to whoever applies the value. Each returns 0, or -1 with *e naming the
+ * field. */
 #pragma once
 
 #include "base/err.h"

@@ -1,9 +1,9 @@
 /* Private to spec*.c: from a JSON tree to structs, through tables of fields.
  *
  * A table says for each property its name, its kind, where it goes and what it may be. Unknown
- * properties are passed over, null is as good as absence, and so is an empty string except in lists
- * and as a map's value. A value that does not fit is an error naming the field, what was expected and
- * what was found. */
+ * properties are passed over, null is as good as absence, and so is an empty string except in
+ * lists and as a map's value. A value that does not fit is an error naming the field, what was
+ * expected and what was found. */
 #pragma once
 
 #include <stdbool.h>
@@ -71,7 +71,8 @@ struct spec_table {
         size_t size;                     /* of the struct */
 };
 
-/* Fills the struct at base, which must be zeroed, from j. 0, or -1 with the decoder's err filled. */
+/* Fills the struct at base, which must be zeroed, from j. 0, or -1 with the decoder's err
+ * filled. */
 int spec_decode(struct spec_decoder *d, const struct json *j, const struct spec_table *t,
                 const struct spec_at *at, void *base);
 /* Allocates n structs of that size within the limit; NULL with err filled beyond it. */

@@ -1,5 +1,5 @@
-/* What config.json may hold, field by field: runtime-spec 1.3.0 config.md and config-linux.md. Rules
- * between fields are in spec-check*.c. */
+/* What config.json may hold, field by field: runtime-spec 1.3.0 config.md and config-linux.md.
+ * Rules between fields are in spec-check*.c. */
 #include "base/macro.h"
 #include "kernel/process.h"
 #include "kernel/sched.h"
@@ -392,7 +392,8 @@ static const struct spec_field time_offset_fields[] = {
 };
 TABLE(time_offset, spec_time_offset);
 
-/* Clocks are named by keys: one that the kernel can't shift is a wrong value, no unknown property. */
+/* Clocks are named by keys: one that the kernel can't shift is a wrong value, no unknown
+ * property. */
 static int take_time_offsets(struct spec_decoder *d, const struct json *j, const struct spec_at *at,
                              void *base)
 {

@@ -1,10 +1,11 @@
 /* struct spec: a runtime-spec 1.3.0 config.json as C structs, checked.
  *
- * spec_parse() fills it from JSON through the field tables in spec.c; everything lives in the caller's
- * arena. Properties that the specification does not know are ignored; values that it forbids are errors
- * that name the field ("linux.resources.memory.limit: ..."). Absent optional scalars have .set false;
- * absent strings are NULL; absent objects are NULL; absent arrays have .n 0. null counts as absent, and
- * so does an empty string outside of lists and maps. No string holds a NUL byte. */
+ * spec_parse() fills it from JSON through the field tables in spec.c; everything lives in the
+ * caller's arena. Properties that the specification does not know are ignored; values that it
+ * forbids are errors that name the field ("linux.resources.memory.limit: ..."). Absent optional
+ * scalars have .set false; absent strings are NULL; absent objects are NULL; absent arrays have .n
+ * 0. null counts as absent, and so does an empty string outside of lists and maps. No string holds
+ * a NUL byte. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +26,8 @@ struct spec_rlimit {
         uint64_t soft, hard;
 };
 
-/* Each list holds names as given ("CAP_KILL"); unknown ones are warnings when applied, not errors. */
+/* Each list holds names as given ("CAP_KILL"); unknown ones are warnings when applied, not
+ * errors. */
 struct spec_caps {
         struct strings bounding, effective, permitted, inheritable, ambient;
 };
@@ -303,9 +305,9 @@ int spec_parse_process(struct arena *a, const char *text, size_t n, struct spec_
 /* Parses a linux.resources object (update --resources). */
 int spec_parse_resources(struct arena *a, const char *text, size_t n, struct spec_resources *ret,
                          struct err *e);
-/* The parameter's file below /proc/sys for a key of linux.sysctl ("net.ipv4.conf.eth0.forwarding", or
- * with slashes as separators). False if buf is too small or the key empty; keys that spec_parse() let
- * pass need 256 bytes and lead nowhere else. */
+/* The parameter's file below /proc/sys for a key of linux.sysctl ("net.ipv4.conf.eth0.forwarding",
+ * or with slashes as separators). False if buf is too small or the key empty; keys that
+ * spec_parse() let pass need 256 bytes and lead nowhere else. */
 bool spec_sysctl_path(const char *key, char *buf, size_t cap);
 /* The annotation's value, or NULL. */
 const char *spec_annotation(const struct spec *s, const char *key);
