@@ -29,13 +29,13 @@
 
 #define CONCAT_(a, b) a##b
 #define CONCAT(a, b) CONCAT_(a, b)
-/* Each use has names of its own (n), so that they nest without shadowing. */
-#define PICK_(a, b, n, op)                                                                         \
+/* Each use has names of its own, so that they nest without shadowing. */
+#define MINMAX_(a, b, x, y, op)                                                                    \
         ({                                                                                         \
-                __auto_type CONCAT(pick_a_, n) = (a);                                              \
-                __auto_type CONCAT(pick_b_, n) = (b);                                              \
-                CONCAT(pick_a_, n)                                                                 \
-                        op CONCAT(pick_b_, n) ? CONCAT(pick_a_, n) : CONCAT(pick_b_, n);           \
+                __auto_type x = (a);                                                               \
+                __auto_type y = (b);                                                               \
+                x op y ? x : y;                                                                    \
         })
-#define MIN(a, b) PICK_(a, b, __COUNTER__, <)
-#define MAX(a, b) PICK_(a, b, __COUNTER__, >)
+#define MINMAX(a, b, n, op) MINMAX_(a, b, CONCAT(minmax_a_, n), CONCAT(minmax_b_, n), op)
+#define MIN(a, b) MINMAX(a, b, __COUNTER__, <)
+#define MAX(a, b) MINMAX(a, b, __COUNTER__, >)
