@@ -106,7 +106,7 @@ static int read_at(const struct binfmt_source *s, void *buf, size_t n, uint64_t 
 static int read_loader(struct elf *e, uint64_t offset, uint64_t size)
 {
         char path[BINFMT_PATH];
-        size_t got;
+        size_t got = 0;
         int r;
 
         if (size < 2 || size > sizeof path) {
@@ -143,7 +143,7 @@ static int inspect_segments(struct elf *e)
         for (unsigned i = 0; i < e->phnum; i++) {
                 unsigned char p[sizeof(Elf64_Phdr)];
                 uint64_t at = e->phoff + (uint64_t)i * e->phentsize;
-                size_t got;
+                size_t got = 0;
                 int r;
 
                 r = read_at(e->source, p, e->phentsize, at, &got);
@@ -222,7 +222,7 @@ static const char *describe(const char *head, size_t n)
 int binfmt_inspect(const struct binfmt_source *s, struct binfmt *ret)
 {
         char head[HEAD];
-        size_t n;
+        size_t n = 0;
         int r;
 
         *ret = (struct binfmt){ .kind = BINFMT_EMPTY };

@@ -42,13 +42,13 @@ enum binfmt_fault {
 struct binfmt {
         enum binfmt_kind kind;
         enum binfmt_fault fault;
-        char path
-                [BINFMT_PATH]; /* a script's interpreter, an ELF file's loader; "" static or none */
+        /* A script's interpreter, an ELF file's loader; "" for a static one and where there is none. */
+        char path[BINFMT_PATH];
         char argument[BINFMT_PATH]; /* the rest of a script's first line, "" without */
-        bool carriage_return; /* that line ends in CR, which the kernel takes for a part of it; left out
-                               * of path and argument here */
-        unsigned bits;        /* ELF: 32 or 64 */
-        unsigned machine;     /* ELF: EM_* */
+        /* That line ends in CR: left out here, but the kernel takes it for a part of the last word. */
+        bool carriage_return;
+        unsigned bits;    /* ELF: 32 or 64 */
+        unsigned machine; /* ELF: EM_* */
         bool big_endian;
         const char *what; /* BINFMT_OTHER: "a Windows program", "text without a #! line", ... */
 };
