@@ -42,10 +42,10 @@ enum binfmt_fault {
 struct binfmt {
         enum binfmt_kind kind;
         enum binfmt_fault fault;
-        /* A script's interpreter, an ELF file's loader; "" for a static one and where there is none. */
+        /* A script's interpreter, an ELF file's loader; "" where there is none. */
         char path[BINFMT_PATH];
         char argument[BINFMT_PATH]; /* the rest of a script's first line, "" without */
-        /* That line ends in CR: left out here, but the kernel takes it for a part of the last word. */
+        /* That line ends in CR: left out here, but for the kernel part of its last word. */
         bool carriage_return;
         unsigned bits;    /* ELF: 32 or 64 */
         unsigned machine; /* ELF: EM_* */
