@@ -8,9 +8,9 @@
 int netdev_loopback_up(void);
 
 enum netdev_step {
-        NETDEV_FIND, /* the device isn't there: -ENODEV */
-        NETDEV_READ, /* its addresses */
-        NETDEV_MOVE, /* -EEXIST: the name is taken there; -EINVAL: it can't leave (lo, bridge, ...) */
+        NETDEV_FIND,      /* the device isn't there: -ENODEV */
+        NETDEV_READ,      /* its addresses */
+        NETDEV_MOVE,      /* -EEXIST: the name is taken there; -EINVAL: a device that stays */
         NETDEV_ADDRESSES, /* putting them back */
         NETDEV_UP,
         NETDEV_STEP_MAX

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int seccomp_load(const struct sock_filter *code, unsigned n, unsigned flags, int *ret_listener)
+int seccomp_install(const struct sock_filter *code, unsigned n, unsigned flags, int *ret_listener)
 {
         struct sock_fprog prog = { .len = (unsigned short)n, .filter = (void *)code };
         long r;

@@ -14,7 +14,7 @@ struct sock_filter;
  * allowed by it. 0, or -errno: -EACCES without that privilege, -EINVAL for a malformed or too long
  * program or an unknown flag, -EBUSY when a listener exists already, -ENOSYS or -EINVAL where the
  * kernel lacks CONFIG_SECCOMP_FILTER. */
-int seccomp_load(const struct sock_filter *code, unsigned n, unsigned flags, int *ret_listener);
+int seccomp_install(const struct sock_filter *code, unsigned n, unsigned flags, int *ret_listener);
 
 /* Whether the kernel knows the action, a SECCOMP_RET_* value. */
 bool seccomp_has_action(uint32_t action);

@@ -1,4 +1,5 @@
-/* struct seccomp_plan: linux.seccomp of a config.json as a BPF program (config-linux.md, "Seccomp").
+/* struct seccomp_plan: linux.seccomp of a config.json as a BPF program (config-linux.md,
+ * "Seccomp").
  *
  * Pure: it makes no system calls, and a process that only prints or checks a plan can call it. */
 #pragma once
@@ -10,10 +11,11 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "oci/seccomp-names.h"
 #include "oci/spec.h"
 
 struct seccomp_plan {
-        struct sock_filter *code; /* in the arena; for seccomp_load() */
+        struct sock_filter *code; /* in the arena; for seccomp_install() */
         unsigned n;
         unsigned flags; /* SECCOMP_FILTER_FLAG_*, without NEW_LISTENER */
         bool notify;    /* some action is SCMP_ACT_NOTIFY: a listener is wanted */
@@ -22,18 +24,9 @@ struct seccomp_plan {
 };
 
 /* Compiles the profile. Invalid values are errors that name the field ("linux.seccomp.syscalls[3].
- * action: ..."). An unknown syscall name is skipped. Where the default action denies, a syscall with a
- * number above the highest one that the profile names for that architecture fails with ENOSYS instead:
- * the C library then falls back to an older one, which it would not do for EPERM. */
+ * action: ..."). An unknown syscall name is skipped. Where the default action denies, a syscall
+ * with a number above the highest one that the profile names for that architecture fails with
+ * ENOSYS instead: the C library then falls back to an older one, which it would not do for
+ * EPERM. */
 int seccomp_plan_make(struct arena *a, const struct spec_seccomp *s, struct seccomp_plan *ret,
                       struct err *e);
-
-/* What is understood, for the features document. Tables end with a NULL name. */
-struct seccomp_name {
-        const char *name;
-        uint32_t value;
-};
-extern const struct seccomp_name seccomp_actions[];   /* SCMP_ACT_*: SECCOMP_RET_* */
-extern const struct seccomp_name seccomp_operators[]; /* SCMP_CMP_* */
-extern const struct seccomp_name seccomp_archs[];     /* SCMP_ARCH_* */
-extern const struct seccomp_name seccomp_flags[];     /* SECCOMP_FILTER_FLAG_*: their values */
