@@ -119,6 +119,23 @@ static bool given(struct opt_i64 v)
         return v.set && v.v != 0; /* P1 */
 }
 
+/* checkBeforeUpdate: a limit below usage is refused here, before the kernel kills for it. */
+static int check_usage(struct cgroup_planner *p, const struct spec_memory *m)
+{
+        int64_t least = given(m->swap) && m->swap.v > 0 ? m->swap.v : INT64_MAX;
+
+        if (!p->updates || !m->check_before_update.set || !m->check_before_update.v)
+                return 0;
+        if (given(m->limit) && m->limit.v > 0)
+                least = MIN(least, m->limit.v);
+        if ((uint64_t)least >= p->now->memory_usage)
+                return 0;
+        return err_set(p->e, ERR_LIMIT,
+                       "linux.resources.memory.limit: %lld is below the present usage of %llu, and "
+                       "checkBeforeUpdate is set",
+                       (long long)least, (unsigned long long)p->now->memory_usage);
+}
+
 static int memory_check(struct cgroup_planner *p, const struct spec_memory *m)
 {
         const struct {
@@ -144,18 +161,7 @@ static int memory_check(struct cgroup_planner *p, const struct spec_memory *m)
         if (m->swappiness.set && m->swappiness.v > 100 && m->swappiness.v != UINT64_MAX)
                 return plan_invalid(p, "memory.swappiness", "%llu is not within 0-100",
                                     (unsigned long long)m->swappiness.v);
-        if (m->check_before_update.set && m->check_before_update.v && p->updates) {
-                int64_t least = given(m->swap) && m->swap.v > 0 ? m->swap.v : INT64_MAX;
-
-                if (given(m->limit) && m->limit.v > 0)
-                        least = MIN(least, m->limit.v);
-                if ((uint64_t)least < p->now->memory_usage)
-                        return err_set(p->e, ERR_LIMIT,
-                                       "linux.resources.memory.limit: %lld is below the present "
-                                       "usage of %llu, and checkBeforeUpdate is set",
-                                       (long long)least, (unsigned long long)p->now->memory_usage);
-        }
-        return 0;
+        return check_usage(p, m);
 }
 
 /* v1 keeps limit <= memory+swap at every moment, so the one that widens comes first. */
