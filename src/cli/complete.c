@@ -51,6 +51,8 @@ static bool bash_source(struct buf *out, const struct program *p, enum complete 
                 buf_puts(out, "-d");
                 return true;
         case COMPLETE_CONTAINER:
+                if (!p->list_ids)
+                        return false;
                 buf_printf(out, "-W \"$(%s %s 2>/dev/null)\"", p->name, p->list_ids);
                 return true;
         case COMPLETE_SIGNAL:
@@ -198,6 +200,8 @@ static void zsh_action(struct buf *out, const struct program *p, enum complete k
 
         if (fixed[kind]) {
                 buf_puts(out, fixed[kind]);
+        } else if (kind == COMPLETE_CONTAINER && !p->list_ids) {
+                buf_putc(out, ' ');
         } else if (kind == COMPLETE_CONTAINER) {
                 buf_printf(out, "{compadd -- $(%s %s 2>/dev/null)}", p->name, p->list_ids);
         } else {
@@ -300,7 +304,7 @@ static void fish_source(struct buf *out, const struct program *p, enum complete 
                 buf_puts(out, fixed[kind]);
         } else if (kind == COMPLETE_SIGNAL) {
                 buf_printf(out, "-a '%s'", signals);
-        } else if (kind == COMPLETE_CONTAINER) {
+        } else if (kind == COMPLETE_CONTAINER && p->list_ids) {
                 buf_printf(out, "-a '(%s %s 2>/dev/null)'", p->name, p->list_ids);
         } else if (kind == COMPLETE_VERB) {
                 buf_puts(out, "-a '");

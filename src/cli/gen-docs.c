@@ -116,6 +116,7 @@ static void put_synopsis(struct buf *out, const struct page *page)
 static void put_option(struct buf *out, const struct opt *o)
 {
         const char *meta = o->meta ? o->meta : "VALUE";
+        bool list = help_lists_choices(o);
 
         buf_puts(out, ".It");
         if (o->short_name)
@@ -128,8 +129,8 @@ static void put_option(struct buf *out, const struct opt *o)
         buf_putc(out, '\n');
         put_text(out, o->help, strlen(o->help));
         out->len--; /* its newline */
-        buf_puts(out, o->kind == OPT_ENUM ? "\n" : ".\n");
-        for (int i = 0; o->kind == OPT_ENUM && o->choices[i]; i++)
+        buf_puts(out, list ? "\n" : ".\n");
+        for (int i = 0; list && o->choices[i]; i++)
                 buf_printf(out, "%s.Cm %s%s\n", i ? "" : "(one of\n", o->choices[i],
                            o->choices[i + 1] ? " ," : " ) .");
 }

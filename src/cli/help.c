@@ -83,12 +83,22 @@ static size_t text_column(const struct opt *opts)
         return at;
 }
 
+bool help_lists_choices(const struct opt *o)
+{
+        for (int i = 0; o->kind == OPT_ENUM && o->choices[i]; i++)
+                if (!strstr(o->help, o->choices[i]))
+                        return true;
+        return false;
+}
+
 static void text_of(struct buf *out, const struct opt *o)
 {
+        bool list = help_lists_choices(o);
+
         buf_puts(out, o->help);
-        for (int i = 0; o->kind == OPT_ENUM && o->choices[i]; i++)
+        for (int i = 0; list && o->choices[i]; i++)
                 buf_printf(out, "%s%s", i ? ", " : " (", o->choices[i]);
-        if (o->kind == OPT_ENUM)
+        if (list)
                 buf_putc(out, ')');
 }
 

@@ -10,5 +10,7 @@ void help_program(const struct program *p, struct buf *out);
 void help_command(const struct program *p, const struct command *c, struct buf *out);
 /* "create [OPTION...] CONTAINER-ID": what follows the program's name. */
 void help_usage(const struct command *c, struct buf *out);
+/* Whether an OPT_ENUM row's choices must be listed, because its text does not name them. */
+bool help_lists_choices(const struct opt *o);
 /* Whether a row is printed at all. */
 bool help_shows(const struct opt *o);
