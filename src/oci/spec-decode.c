@@ -167,7 +167,7 @@ static int check_value(struct spec_decoder *d, const struct spec_field *f, const
 static int take_letter(struct spec_decoder *d, const struct spec_field *f, const struct json *j,
                        const struct spec_at *at, char *ret)
 {
-        const char *s;
+        const char *s = "";
 
         if (take_str(d, j, at, &s) < 0)
                 return -1;
@@ -182,7 +182,7 @@ static int take_letter(struct spec_decoder *d, const struct spec_field *f, const
 static int take_named(struct spec_decoder *d, const struct spec_field *f, const struct json *j,
                       const struct spec_at *at, const char **ret)
 {
-        const char *s;
+        const char *s = "";
 
         if (take_str(d, j, at, &s) < 0)
                 return -1;
