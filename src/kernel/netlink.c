@@ -35,15 +35,19 @@ static void *room(struct netlink_req *r, size_t n)
 void netlink_req_init(struct netlink_req *r, uint16_t type, uint16_t flags, const void *body,
                       size_t n)
 {
-        void *p;
-
         memset(r, 0, sizeof *r);
         r->len = sizeof(struct nlmsghdr);
         header(r)->nlmsg_type = type;
         header(r)->nlmsg_flags = flags | NLM_F_REQUEST;
-        p = room(r, n);
-        if (p)
-                memcpy(p, body, n);
+        netlink_put_raw(r, body, n);
+}
+
+void netlink_put_raw(struct netlink_req *r, const void *p, size_t n)
+{
+        void *at = room(r, n);
+
+        if (at)
+                memcpy(at, p, n);
 }
 
 void netlink_put(struct netlink_req *r, uint16_t attr, const void *p, size_t n)

@@ -27,6 +27,8 @@ void netlink_req_init(struct netlink_req *r, uint16_t type, uint16_t flags, cons
 void netlink_put(struct netlink_req *r, uint16_t attr, const void *p, size_t n);
 void netlink_put_u32(struct netlink_req *r, uint16_t attr, uint32_t v);
 void netlink_put_str(struct netlink_req *r, uint16_t attr, const char *s); /* with its NUL */
+/* Bytes without an attribute header: a family header inside a nest (VETH_INFO_PEER). */
+void netlink_put_raw(struct netlink_req *r, const void *p, size_t n);
 /* Opens a nested attribute; what follows is inside until netlink_nest_end(mark). */
 size_t netlink_nest(struct netlink_req *r, uint16_t attr);
 void netlink_nest_end(struct netlink_req *r, size_t mark);
