@@ -326,6 +326,17 @@ static bool wants(const struct spec_mount *m, const char *option)
         return false;
 }
 
+/* With v1, "cgroup" is a tmpfs that holds one mount for each hierarchy: those are what counts. */
+static bool cgroups_read_only(const struct fs_facts *fs, const struct mount_fact *is)
+{
+        if (is->ro || !str_eq(is->type, "tmpfs"))
+                return is->ro;
+        for (size_t i = 0; i < fs->n; i++)
+                if (!fs->mounts[i].hidden && fs->mounts[i].parent == is->id && !fs->mounts[i].ro)
+                        return false;
+        return true;
+}
+
 static void compare_declared_mounts(struct compare *c)
 {
         const struct fs_facts *fs = &c->f->fs;
@@ -341,7 +352,10 @@ static void compare_declared_mounts(struct compare *c)
                         facts_drift(c->f, arena_printf(c->f->arena, "mount %s", point), "mounted",
                                     "not mounted");
                 else if (wants(want, "ro") || wants(want, "rro"))
-                        verdict(c, arena_printf(c->f->arena, "mount %s", point), is->ro,
+                        verdict(c, arena_printf(c->f->arena, "mount %s", point),
+                                want->type && str_eq(want->type, "cgroup")
+                                        ? cgroups_read_only(fs, is)
+                                        : is->ro,
                                 "read-only", "writable");
                 else
                         c->f->drift.agreed++;

@@ -2,6 +2,7 @@
 #include "diag/facts.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 
 #include "base/str.h"
 
@@ -111,4 +112,20 @@ void facts_drift(struct facts *f, const char *what, const char *declared, const 
                 d->cap = d->cap ? 2 * d->cap : 16;
         }
         d->v[d->n++] = (struct drift){ what, declared, effective };
+}
+
+/* See the audit rules of capabilities(7)'s "notes to kernel developers": each of these alone, held in
+ * the namespace that owns the host's resources, gives root there or the data of everyone. */
+bool cap_is_dangerous(unsigned cap)
+{
+        static const unsigned char dangerous[] = {
+                CAP_SYS_ADMIN, CAP_SYS_MODULE, CAP_SYS_RAWIO,    CAP_SYS_PTRACE,
+                CAP_SYS_BOOT,  CAP_BPF,        CAP_PERFMON,      CAP_DAC_READ_SEARCH,
+                CAP_NET_ADMIN, CAP_MAC_ADMIN,  CAP_MAC_OVERRIDE,
+        };
+
+        for (size_t i = 0; i < sizeof dangerous; i++)
+                if (dangerous[i] == cap)
+                        return true;
+        return false;
 }

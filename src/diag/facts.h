@@ -292,8 +292,9 @@ struct mount_fact {
         } role;
         const char *danger; /* why an operator should look at it, or NULL */
         bool is_socket;
-        bool deleted;      /* its source was removed on the host */
-        bool reaches_host; /* mounts made below it appear on the host: same peer group */
+        bool controls_host; /* leads to a socket that gives root on the host */
+        bool deleted;       /* its source was removed on the host */
+        bool reaches_host;  /* mounts made below it appear on the host: same peer group */
 };
 extern const char *const mount_role_names[MOUNT_ROLE_MAX];
 #define FACTS_MOUNTS_MAX 100000
@@ -371,3 +372,5 @@ void facts_unchecked(struct facts *f, const char *what, const char *why);
 /* The same for a failed read; permission also sets f->denied. */
 void facts_unread(struct facts *f, const char *what, enum num_state is);
 void facts_drift(struct facts *f, const char *what, const char *declared, const char *effective);
+/* Capabilities that give the host or its kernel away where they count against its own user namespace. */
+bool cap_is_dangerous(unsigned cap);

@@ -120,17 +120,40 @@ static void read_layout(struct arena *a, struct probe_host *h)
                                                              : "v1";
 }
 
+/* The host's namespaces are those of PID 1; where it may not be asked, those of kthreadd, which is
+ * PID 2 in the first pid namespace and nowhere else. */
+static int open_host_process(void)
+{
+        int init = open("/proc/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int kthreadd;
+        const char *at;
+        char stat[1024];
+
+        if (init >= 0 && ns_inode(init, "ns/mnt", NULL))
+                return init;
+        kthreadd = open("/proc/2", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (kthreadd < 0 || fd_read_text_at(kthreadd, "stat", stat, sizeof stat) < 0)
+                stat[0] = 0;
+        at = strchr(stat, '(');
+        if (at && str_after(at, "(kthreadd) ")) {
+                fd_close(init);
+                return kthreadd;
+        }
+        fd_close(kthreadd);
+        return init;
+}
+
 static void read_namespaces(struct probe_host *h)
 {
         AUTO_FD int self = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        AUTO_FD int init = open("/proc/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int host = open_host_process();
 
         for (int ns = 0; ns < NS_MAX; ns++) {
                 char link[32];
 
                 snprintf(link, sizeof link, "ns/%s", ns_proc_names[ns]);
                 h->ns_self[ns] = self < 0 ? 0 : ns_inode(self, link, NULL);
-                h->ns_init[ns] = init < 0 ? 0 : ns_inode(init, link, NULL);
+                h->ns_init[ns] = host < 0 ? 0 : ns_inode(host, link, NULL);
         }
 }
 

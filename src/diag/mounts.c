@@ -248,6 +248,7 @@ static const struct path_danger {
         { "/proc", "the host's processes" },
         { "/sys", "the host's devices and kernel settings" },
         { "/usr", "the host's programs" },
+        { "/run", "the host's sockets and run-time state" },
         { "/var", "the host's state" },
         { "/var/lib", "the host's state" },
         { "/var/lib/docker", "every docker container's files" },

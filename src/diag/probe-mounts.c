@@ -68,6 +68,7 @@ static void find_sockets(struct facts *f, const struct probe_host *h)
                             !path_below(root, m->root))
                                 continue;
                         m->danger = s->what;
+                        m->controls_host = true;
                         m->is_socket = str_eq(root, m->root);
                 }
         }
