@@ -205,7 +205,7 @@ static int add_mount(struct arena *a, const struct plan_input *in, struct plan *
                 return err_set(e, ERR_INVALID,
                                "%s.type: it is required unless this is a bind mount", m->field);
         finish_type(m);
-        if (m->bind && (p->userns || m->idmap)) {
+        if (m->bind && ((p->userns && !(in->flags & PLAN_ROOTLESS)) || m->idmap)) {
                 m->on_host = true;
                 m->index = (int)p->n_sources++;
                 plan_add(a, p, STAGE_HOST, OP_SOURCE)->mount = m;
@@ -280,7 +280,7 @@ int plan_mounts(struct arena *a, const struct plan_input *in, struct plan *p, st
                                        "mounts: they need a mount namespace in linux.namespaces");
                 return 0;
         }
-        if (p->userns)
+        if (p->userns && !(in->flags & PLAN_ROOTLESS))
                 plan_add(a, p, STAGE_HOST, OP_ROOT_SOURCE);
         plan_add(a, p, STAGE_MOUNT, OP_PROPAGATION)->flags = tree_propagation(&s->linux_);
         plan_add(a, p, STAGE_MOUNT, OP_ROOT_MOUNT)->text = p->rootfs;
@@ -290,6 +290,8 @@ int plan_mounts(struct arena *a, const struct plan_input *in, struct plan *p, st
         p->devices = fills_dev(s);
         if (p->devices)
                 add_devices(a, p);
+        if (in->notify_socket)
+                plan_add(a, p, STAGE_MOUNT, OP_NOTIFY_MOUNT);
         if (s->process && !str_eq(s->process->cwd, "/"))
                 plan_add(a, p, STAGE_MOUNT, OP_CWD_MAKE)->text = s->process->cwd;
         if (s->process && s->process->terminal)

@@ -36,6 +36,7 @@ const char *const op_names[] = {
         [OP_CGROUP_MOUNT] = "mount-cgroups",
         [OP_DEVICE] = "make-device",
         [OP_DEV_LINK] = "link",
+        [OP_NOTIFY_MOUNT] = "mount-notify-socket",
         [OP_CWD_MAKE] = "make-cwd",
         [OP_CONSOLE] = "open-console",
         [OP_HOOK] = "run-hook",

@@ -67,6 +67,7 @@ enum op_kind {
         OP_CGROUP_MOUNT, /* .mount */
         OP_DEVICE,       /* .device */
         OP_DEV_LINK,     /* .link */
+        OP_NOTIFY_MOUNT, /* the sd_notify directory, inside */
         OP_CWD_MAKE,     /* .text */
         OP_CONSOLE,      /* a pty from the container's devpts, sent to the console socket */
         /* STAGE_RUNTIME, STAGE_ROOT, STAGE_START, STAGE_STARTED */

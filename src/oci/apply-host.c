@@ -1,0 +1,297 @@
+/* What the runtime itself does: before init exists (STAGE_HOST), while init waits (STAGE_ADOPT,
+ * STAGE_RUNTIME), and after start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "kernel/mount.h"
+#include "kernel/netdev.h"
+#include "kernel/netlink.h"
+#include "kernel/process.h"
+#include "kernel/resolve.h"
+#include "oci/cgroup-apply.h"
+#include "oci/id-map.h"
+#include "oci/launch.h"
+#include "oci/sd-notify.h"
+#include "oci/systemd.h"
+
+/* ---- STAGE_HOST ---- */
+
+static int make_state(struct launch *l, const struct op *op, struct err *e)
+{
+        int dir = l->container->dir;
+
+        if (l->mode != LAUNCH_CREATE)
+                return 0;
+        if (mkfifoat(dir, "start", 0600) < 0 || mkfifoat(dir, "result", 0600) < 0)
+                return err_sys(e, errno, "cannot make a FIFO in \"%s\"", op->text);
+        /* Both ends, so that opening doesn't wait for the other. */
+        l->fifo_start = openat(dir, "start", O_RDWR | O_CLOEXEC);
+        l->fifo_result = openat(dir, "result", O_RDWR | O_CLOEXEC);
+        if (l->fifo_start < 0 || l->fifo_result < 0)
+                return err_sys(e, errno, "cannot open a FIFO in \"%s\"", op->text);
+        return 0;
+}
+
+/* How many trailing components of each directory are missing, and thus will be ours to remove: known
+ * before anything is made, for a runtime that is killed in between (container.h, C2). */
+static bool count_missing(struct cgroup *c)
+{
+        bool exists = false;
+
+        for (size_t i = 0; i < c->n; i++) {
+                char path[PATH_MAX];
+                size_t stop = strlen(c->v[i].mount);
+
+                snprintf(path, sizeof path, "%s", c->v[i].path);
+                c->v[i].made = 0;
+                while (strlen(path) > stop && access(path, F_OK) < 0) {
+                        c->v[i].made++;
+                        *strrchr(path, '/') = 0;
+                }
+                exists |= c->v[i].made == 0;
+        }
+        return exists;
+}
+
+static int save_cgroup(struct launch *l, struct cgroup *c, struct err *e)
+{
+        AUTO_BUF text = { 0 };
+
+        cgroup_encode(c, &text);
+        l->container->cgroups = arena_strdup(l->arena, buf_str(&text));
+        return container_save(l->container, e);
+}
+
+static int make_cgroup(struct launch *l, const struct op *op, struct err *e)
+{
+        struct cgroup *c = l->plan->cgroup;
+        struct cgroup_fail f = { 0 };
+
+        /* Somebody else's processes must not be killed by our cleaning up, so look before the state
+         * file says that this cgroup is ours. */
+        if (count_missing(c) && cgroup_is_empty(c) == 0) {
+                err_set(e, ERR_STATE, "container's cgroup is not empty: \"%s\" has processes",
+                        c->v[0].path);
+                return err_hint(e, "choose another linux.cgroupsPath, or end what runs there");
+        }
+        if (save_cgroup(l, c, e) < 0)
+                return -1;
+        l->cgroup_made = true;
+        if (cgroup_create(c, l->plan->limits->required,
+                          CGROUP_FRESH | (geteuid() != 0 ? CGROUP_LENIENT : 0), &f) < 0) {
+                l->cgroup_made = f.what != CGROUP_FAULT_NOT_EMPTY;
+                return cgroup_err(e, &f);
+        }
+        return 0;
+}
+
+static int set_cgroup(struct launch *l, const struct op *op, struct err *e)
+{
+        struct cgroup_fail f = { 0 };
+
+        for (size_t i = 0; i < l->plan->limits->warnings.n; i++)
+                log_warning(l->log, "%s", l->plan->limits->warnings.v[i]);
+        if (cgroup_plan_apply(l->plan->cgroup, l->plan->limits, e) < 0)
+                return -1;
+        if (op->stage == STAGE_ADOPT)
+                return 0;
+        if (cgroup_join_prepare(l->plan->cgroup, NULL, 0, &l->join, &f) < 0)
+                return cgroup_err(e, &f);
+        return 0;
+}
+
+static int make_notify(struct launch *l, const struct op *op, struct err *e)
+{
+        return sd_notify_make(l->container, e);
+}
+
+static int open_source(struct launch *l, const struct op *op, struct err *e)
+{
+        const struct plan_mount *m = op->mount;
+        int fd = mount_copy(AT_FDCWD, m->source, m->rec), r;
+
+        if (fd < 0)
+                return err_sys(e, fd, "%s: cannot open the source \"%s\"", m->field, m->source);
+        l->sources[m->index] = fd;
+        if (!m->idmap)
+                return 0;
+        AUTO_FD int userns =
+                id_map_userns(m->spec->uid_mappings.n ? &m->spec->uid_mappings
+                                                      : &l->plan->spec->linux_.uid_mappings,
+                              m->spec->gid_mappings.n ? &m->spec->gid_mappings
+                                                      : &l->plan->spec->linux_.gid_mappings,
+                              e);
+        if (userns < 0)
+                return err_in(e, "%s", m->field);
+        r = mount_idmap(fd, userns, m->idmap_rec);
+        if (r < 0) {
+                err_sys(e, r, "%s: cannot map ids on \"%s\"", m->field, m->source);
+                return err_hint(e,
+                                "its file system may not support idmapped mounts on this kernel");
+        }
+        return 0;
+}
+
+static int open_root(struct launch *l, const struct op *op, struct err *e)
+{
+        l->root_source = mount_copy(AT_FDCWD, l->plan->rootfs, true);
+        if (l->root_source < 0)
+                return err_sys(e, l->root_source, "cannot open the root file system \"%s\"",
+                               l->plan->rootfs);
+        return 0;
+}
+
+/* ---- STAGE_ADOPT ---- */
+
+static int start_scope(struct launch *l, const struct op *op, struct err *e)
+{
+        const struct spec_linux *s = &l->plan->spec->linux_;
+        struct systemd_start start = { .id = l->container->id, .pid = l->init };
+        AUTO_BUF properties = { 0 };
+        struct cgroup_layout layout;
+        struct cgroup_fail f = { 0 };
+        AUTO_FREE char *devices = NULL;
+        const char *group;
+        size_t n;
+
+        fd_read_file_at(AT_FDCWD, "/proc/devices", 1 << 16, &devices, &n);
+        if (cgroup_layout_read(l->arena, &layout) < 0)
+                return err_set(e, ERR_SYSTEM, "cannot read the host's cgroup mounts");
+        if (systemd_unit_parse(l->arena, s->cgroups_path, l->container->id, geteuid() != 0,
+                               &start.unit, e) < 0 ||
+            systemd_properties(l->plan->limits, devices, &properties, e) < 0 ||
+            systemd_annotations(&l->plan->spec->annotations, &properties, e) < 0)
+                return -1;
+        start.properties = buf_str(&properties);
+        l->container->scope = s->cgroups_path ? s->cgroups_path : "";
+        l->container->scope_user = start.unit.user;
+        if (save_cgroup(l, l->plan->cgroup, e) < 0)
+                return -1;
+        l->cgroup_made = true;
+        if (systemd_start(l->arena, &start, &group, e) < 0 ||
+            cgroup_locate_container(l->arena, &layout, group, l->container->id, l->plan->cgroup,
+                                    e) < 0)
+                return -1;
+        if (save_cgroup(l, l->plan->cgroup, e) < 0)
+                return -1;
+        /* systemd makes the directory in its own hierarchies only; where controllers live in others
+         * (v1, hybrid) the rest is ours. */
+        if (cgroup_create(l->plan->cgroup, 0, geteuid() != 0 ? CGROUP_LENIENT : 0, &f) < 0 ||
+            (!cgroup_layout_unified(&layout) && cgroup_join_pid(l->plan->cgroup, l->init, &f) < 0))
+                return cgroup_err(e, &f);
+        return 0;
+}
+
+static int delegate(struct launch *l, const struct op *op, struct err *e)
+{
+        const struct spec_linux *s = &l->plan->spec->linux_;
+        struct cgroup_fail f = { 0 };
+        uint32_t uid, gid;
+
+        if (!id_map_to_host(&s->uid_mappings, 0, &uid) ||
+            !id_map_to_host(&s->gid_mappings, 0, &gid))
+                return 0; /* nobody inside is root, so nobody inside could use it */
+        if (cgroup_delegate(l->plan->cgroup, uid, gid, &f) < 0)
+                return cgroup_err(e, &f);
+        return 0;
+}
+
+static int write_id_maps(struct launch *l, const struct op *op, struct err *e)
+{
+        const struct spec_linux *s = &l->plan->spec->linux_;
+
+        return id_map_write(l->proc, l->init, &s->uid_mappings, &s->gid_mappings, e);
+}
+
+static int set_oom_score(struct launch *l, const struct op *op, struct err *e)
+{
+        char path[64], value[32];
+        int r;
+
+        snprintf(path, sizeof path, "%d/oom_score_adj", l->init);
+        snprintf(value, sizeof value, "%lld", (long long)op->number);
+        AUTO_FD int fd = resolve_proc(l->proc, path, O_WRONLY);
+        r = fd < 0 ? fd : write(fd, value, strlen(value)) < 0 ? -errno : 0;
+        /* Without privilege it can't go down; what podman and others set by default must not fail. */
+        if (r == -EACCES && geteuid() != 0) {
+                log_warning(l->log, "process.oomScoreAdj: %s: %s", value, strerror(-r));
+                return 0;
+        }
+        if (r < 0) {
+                err_sys(e, r, "process.oomScoreAdj: cannot set it to %s", value);
+                if (r == -EACCES || r == -EPERM)
+                        err_hint(e, "lowering it takes CAP_SYS_RESOURCE, which this process lacks");
+                return -1;
+        }
+        return 0;
+}
+
+static int set_rlimits(struct launch *l, const struct op *op, struct err *e)
+{
+        const struct spec_process *p = l->plan->process;
+
+        for (size_t i = 0; i < p->n_rlimits; i++) {
+                const struct spec_rlimit *r = &p->rlimits[i];
+                const struct str_flag *f = str_flag_find(process_rlimits, r->type);
+                int rc = process_rlimit_set(l->init, (int)f->value, r->soft, r->hard);
+
+                if (rc < 0)
+                        return rlimit_err(e, r, rc);
+        }
+        return 0;
+}
+
+static int move_net_device(struct launch *l, const struct op *op, struct err *e)
+{
+        const struct spec_net_device *d = op->net_device;
+        enum netdev_step step = NETDEV_FIND;
+        char path[64];
+        int r;
+
+        snprintf(path, sizeof path, "/proc/%d/ns/net", l->init);
+        AUTO_FD int netns = open(path, O_RDONLY | O_CLOEXEC);
+        if (netns < 0)
+                return err_sys(e, errno, "cannot open init's network namespace");
+        AUTO_FD int here = netlink_open();
+        AUTO_FD int there = netlink_open_in(netns);
+        if (here < 0 || there < 0)
+                return err_sys(e, here < 0 ? here : there, "cannot open a netlink socket");
+        r = netdev_move(here, there, netns, d->host_name, d->name, &step);
+        if (r < 0)
+                return err_sys(e, r, "linux.netDevices.%s: cannot %s it", d->host_name,
+                               netdev_step_names[step]);
+        return 0;
+}
+
+/* ---- hooks ---- */
+
+static int runtime_hook(struct launch *l, const struct op *op, struct err *e)
+{
+        if (op->stage == STAGE_RUNTIME)
+                return launch_hook(l, op, STATUS_CREATING, e);
+        if (op->stage == STAGE_STARTED)
+                return launch_hook(l, op, STATUS_RUNNING, e);
+        return 0; /* init's */
+}
+
+runtime_fn *const runtime_ops[OP_MAX] = {
+        [OP_STATE] = make_state,           [OP_CGROUP] = make_cgroup,
+        [OP_CGROUP_SET] = set_cgroup,      [OP_RDT] = runtime_rdt_make,
+        [OP_NOTIFY] = make_notify,         [OP_SOURCE] = open_source,
+        [OP_ROOT_SOURCE] = open_root,      [OP_SCOPE] = start_scope,
+        [OP_DELEGATE] = delegate,          [OP_ID_MAPS] = write_id_maps,
+        [OP_OOM_SCORE] = set_oom_score,    [OP_RLIMITS] = set_rlimits,
+        [OP_NET_DEVICE] = move_net_device, [OP_RDT_ASSIGN] = runtime_rdt_assign,
+        [OP_HOOK] = runtime_hook,
+};

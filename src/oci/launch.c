@@ -1,0 +1,348 @@
+/* The runtime's side of a launch: clone, then serve init's requests in the order that sync.c allows. */
+#include "oci/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "kernel/proc.h"
+#include "kernel/sys.h"
+#include "oci/cgroup-apply.h"
+#include "oci/cgroup-stats.h"
+#include "oci/hook.h"
+#include "oci/seccomp-notify.h"
+#include "oci/sync.h"
+
+void launch_init(struct launch *l)
+{
+        *l = (struct launch){ .console_sock = -1,
+                              .proc = -1,
+                              .sync = -1,
+                              .fifo_start = -1,
+                              .fifo_result = -1,
+                              .root_source = -1,
+                              .target = -1,
+                              .rdt = -1,
+                              .pidfd = -1,
+                              .join = CGROUP_JOIN_INIT };
+}
+
+void launch_done(struct launch *l)
+{
+        l->proc = fd_close(l->proc);
+        l->sync = fd_close(l->sync);
+        l->fifo_start = fd_close(l->fifo_start);
+        l->fifo_result = fd_close(l->fifo_result);
+        l->root_source = fd_close(l->root_source);
+        for (unsigned i = 0; l->sources && i < l->plan->n_sources; i++)
+                l->sources[i] = fd_close(l->sources[i]);
+        cgroup_join_done(&l->join);
+        l->target = fd_close(l->target);
+        l->rdt = fd_close(l->rdt);
+        l->pidfd = fd_close(l->pidfd);
+        l->console_sock = fd_close(l->console_sock);
+}
+
+int launch_stage(struct launch *l, enum stage stage, struct err *e)
+{
+        for (size_t i = 0; i < l->plan->n; i++) {
+                const struct op *op = &l->plan->ops[i];
+
+                if (op->stage == stage && runtime_ops[op->kind] &&
+                    runtime_ops[op->kind](l, op, e) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+int launch_hook(struct launch *l, const struct op *op, enum status status, struct err *e)
+{
+        AUTO_BUF state = { 0 };
+
+        container_state_json(l->container, status, &l->plan->spec->annotations, 0, &state);
+        return hook_run(op->hook.kind, op->hook.hook, buf_str(&state), l->plan->bundle, e);
+}
+
+int launch_prepare(struct launch *l, struct err *e)
+{
+        l->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (l->proc < 0)
+                return err_sys(e, errno, "cannot open /proc");
+        l->sources = arena_array(l->arena, int, l->plan->n_sources);
+        for (unsigned i = 0; i < l->plan->n_sources; i++)
+                l->sources[i] = -1;
+        if (l->plan->process && l->plan->spec->linux_.seccomp &&
+            seccomp_plan_make(l->arena, l->plan->spec->linux_.seccomp, &l->seccomp, e) < 0)
+                return -1;
+        return launch_stage(l, STAGE_HOST, e);
+}
+
+/* ---- cloning ---- */
+
+static bool needs_joiner(const struct plan *p)
+{
+        for (size_t i = 0; i < p->n; i++) {
+                enum op_kind k = p->ops[i].kind;
+
+                if (p->ops[i].stage == STAGE_ENTER && k != OP_CGROUP_JOIN && k != OP_NS_NEW)
+                        return true;
+        }
+        return false;
+}
+
+/* Clones one process: the joiner, or init itself. In the child returns 0. */
+static pid_t clone_first(struct launch *l, bool joiner)
+{
+        struct clone_args args = {
+                .flags = CLONE_PIDFD | (joiner ? 0 : l->plan->ns_new & ~CLONE_NEWCGROUP),
+                .pidfd = (uint64_t)(uintptr_t)&l->pidfd,
+                .exit_signal = SIGCHLD,
+        };
+
+        if (l->join.v2 >= 0) {
+                args.flags |= CLONE_INTO_CGROUP;
+                args.cgroup = (uint64_t)l->join.v2;
+        }
+        return sys_clone3(&args);
+}
+
+static int spawn_first(struct launch *l, bool joiner, struct err *e)
+{
+        int fds[2], r = sync_pair(fds);
+        pid_t pid;
+
+        if (r < 0)
+                return err_sys(e, r, "cannot make the sync socket");
+        l->sync = fds[0];
+        /* Nobody inside may look into a process that holds the host's descriptors. An unprivileged
+         * runtime needs its own /proc files, though, which this would give to root. */
+        if (geteuid() == 0)
+                prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        pid = clone_first(l, joiner);
+        if (pid == 0) {
+                struct init in = {
+                        .l = l, .sync = fds[1], .root = -1, .console = -1, .mask_dir = -1
+                };
+
+                l->sync = fd_close(l->sync);
+                if (joiner)
+                        joiner_main(&in);
+                init_main(&in);
+        }
+        fd_close(fds[1]);
+        if (pid < 0) {
+                err_sys(e, errno, "cannot clone the container's process");
+                if (errno == EPERM && l->plan->ns_new & CLONE_NEWUSER)
+                        err_hint(e, "this host may forbid user namespaces: see "
+                                    "/proc/sys/user/max_user_namespaces");
+                return -1;
+        }
+        if (!joiner)
+                l->init = pid;
+        return pid;
+}
+
+static int reap(pid_t pid)
+{
+        int status = 0;
+
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return status;
+}
+
+/* ---- serving init ---- */
+
+static int on_pid(struct launch *l, const struct sync_msg *m, struct err *e)
+{
+        l->init = m->value;
+        fd_close(l->pidfd);
+        l->pidfd = sys_pidfd_open(l->init);
+        if (l->pidfd < 0)
+                return err_sys(e, errno, "cannot watch init %d", l->init);
+        sync_send(l->sync, SYNC_GO, 0);
+        return 0;
+}
+
+static int on_up(struct launch *l, const struct sync_msg *m, struct err *e)
+{
+        if (launch_stage(l, STAGE_ADOPT, e) < 0)
+                return -1;
+        sync_send(l->sync, SYNC_GO, 0);
+        return 0;
+}
+
+static int on_mounted(struct launch *l, const struct sync_msg *m, struct err *e)
+{
+        l->container->pid = l->init;
+        if (launch_stage(l, STAGE_RUNTIME, e) < 0)
+                return -1;
+        sync_send(l->sync, SYNC_GO, 0);
+        return 0;
+}
+
+static int on_notify(struct launch *l, const struct sync_msg *m, struct err *e)
+{
+        AUTO_FD int fd = sys_pidfd_getfd(l->pidfd, m->value);
+
+        if (fd < 0)
+                return err_sys(e, errno, "cannot take the seccomp listener from init");
+        if (l->mode != LAUNCH_EXEC)
+                l->container->pid = l->init;
+        if (seccomp_notify_send(l, fd, e) < 0)
+                return -1;
+        sync_send(l->sync, SYNC_GO, 0);
+        return 0;
+}
+
+static int on_ready(struct launch *l, const struct sync_msg *m, struct err *e)
+{
+        struct proc_stat st;
+        int r = proc_stat_read(l->init, &st);
+
+        if (r < 0)
+                return err_sys(e, r, "init %d is gone", l->init);
+        if (l->mode == LAUNCH_EXEC)
+                return 0;
+        l->container->pid = l->init;
+        l->container->pid_start = st.start;
+        return container_save(l->container, e);
+}
+
+static int on_error(struct launch *l, const struct sync_msg *m, struct err *e)
+{
+        *e = m->err;
+        return -1;
+}
+
+typedef int sync_fn(struct launch *l, const struct sync_msg *m, struct err *e);
+static sync_fn *const handlers[SYNC_MAX] = {
+        [SYNC_PID] = on_pid,       [SYNC_UP] = on_up,       [SYNC_MOUNTED] = on_mounted,
+        [SYNC_NOTIFY] = on_notify, [SYNC_READY] = on_ready, [SYNC_ERROR] = on_error,
+};
+
+/* Init or the joiner closed the socket without a word: it was killed, most likely by the kernel. */
+static int explain_death(struct launch *l, struct err *e)
+{
+        uint64_t kills = 0;
+
+        l->killed_early = true;
+        if (l->plan->cgroup && cgroup_oom_kills(l->plan->cgroup, &kills) == 0 && kills > 0) {
+                const struct spec_resources *r = l->plan->spec->linux_.resources;
+                long long limit = r && r->memory ? (long long)r->memory->limit.v : -1;
+
+                err_set(e, ERR_LIMIT,
+                        "container init was killed by the kernel: out of memory "
+                        "(linux.resources.memory.limit is %lld bytes)",
+                        limit);
+                return err_hint(e, "raise the memory limit; 512 KiB is enough to start a small "
+                                   "program");
+        }
+        return err_set(e, ERR_SYSTEM, "container init died before it was ready");
+}
+
+static int serve(struct launch *l, struct err *e)
+{
+        enum sync_kind prev = SYNC_MAX;
+
+        for (;;) {
+                struct sync_msg m;
+                int r = sync_recv(l->sync, &m);
+
+                if (r < 0)
+                        return err_sys(e, r, "cannot read from init");
+                if (r == 0)
+                        return explain_death(l, e);
+                if (!sync_allowed(prev, m.kind))
+                        return err_set(e, ERR_INTERNAL, "init said \"%s\" out of turn",
+                                       sync_names[m.kind]);
+                prev = m.kind;
+                if (handlers[m.kind](l, &m, e) < 0)
+                        return -1;
+                if (m.kind == SYNC_READY)
+                        return 0;
+        }
+}
+
+/* On 6.12 to 6.18 a child cloned into a cgroup whose cgroup.kill was ever written gets SIGKILL at once;
+ * cgroup_join_prepare() knows of ours, not of what others wrote. Such a child never said a word, so it
+ * is safe to try once more by the slow way in. */
+static int spawn_again(struct launch *l, bool joiner, struct err *e)
+{
+        AUTO_FD int v2 = TAKE_FD(l->join.v2);
+
+        l->join.procs = openat(v2, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (l->join.procs < 0)
+                return -1;
+        l->join.killed = true;
+        l->killed_early = false;
+        l->init = 0;
+        l->sync = fd_close(l->sync);
+        l->pidfd = fd_close(l->pidfd);
+        return spawn_first(l, joiner, e);
+}
+
+static int spawn_and_serve(struct launch *l, bool joiner, struct err *e)
+{
+        int first = spawn_first(l, joiner, e), r;
+
+        if (first < 0)
+                return -1;
+        r = serve(l, e);
+        if (r < 0 && l->killed_early && l->mode == LAUNCH_EXEC && l->join.v2 >= 0) {
+                reap(first);
+                first = spawn_again(l, joiner, e);
+                if (first < 0)
+                        return -1;
+                r = serve(l, e);
+        }
+        if (joiner)
+                reap(first);
+        return r;
+}
+
+int launch_spawn(struct launch *l, struct err *e)
+{
+        if (spawn_and_serve(l, needs_joiner(l->plan), e) == 0)
+                return 0;
+        launch_abort(l);
+        return -1;
+}
+
+int launch_release(struct launch *l, struct err *e)
+{
+        struct sync_msg m;
+        int r;
+
+        if (sync_send(l->sync, SYNC_GO, 0) < 0)
+                return err_set(e, ERR_SYSTEM, "container init died before it was started");
+        if (l->mode == LAUNCH_CREATE)
+                return 0;
+        r = sync_recv(l->sync, &m);
+        l->sync = fd_close(l->sync);
+        if (r < 0)
+                return err_sys(e, r, "cannot read from init");
+        if (r == 1 && m.kind == SYNC_ERROR) {
+                *e = m.err;
+                return -1;
+        }
+        return 0;
+}
+
+void launch_abort(struct launch *l)
+{
+        if (l->init <= 0)
+                return;
+        if (l->pidfd >= 0)
+                sys_pidfd_send_signal(l->pidfd, SIGKILL);
+        reap(l->init);
+        l->init = 0;
+        l->container->pid = 0;
+}

@@ -1,0 +1,120 @@
+/* What the verbs share. */
+#include "oci/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/str.h"
+
+#define LOCK_TIMEOUT_MS 10000
+
+bool runtime_is_rootless(void)
+{
+        char text[64];
+        ssize_t n;
+
+        if (geteuid() != 0)
+                return true;
+        n = fd_read_text_at(AT_FDCWD, "/proc/self/uid_map", text, sizeof text);
+        /* The initial user namespace maps everything onto itself. */
+        return n > 0 && !strstr(text, "4294967295");
+}
+
+const char *runtime_root_default(struct arena *a, bool rootless)
+{
+        const char *dir = getenv("XDG_RUNTIME_DIR");
+
+        if (rootless && !str_empty(dir))
+                return arena_printf(a, "%s/berth-oci", dir);
+        if (rootless && geteuid() != 0)
+                return arena_printf(a, "/tmp/berth-oci-%u", geteuid());
+        return "/run/berth-oci";
+}
+
+int runtime_open(const struct runtime *rt, struct arena *a, const char *id, bool lock,
+                 struct container *ret, struct err *e)
+{
+        struct container again = CONTAINER_INIT;
+
+        if (container_open(a, rt->root, id, ret, e) < 0)
+                return -1;
+        if (!lock)
+                return 0;
+        if (container_lock(ret, LOCK_TIMEOUT_MS, e) < 0)
+                return -1;
+        /* What was read before the lock may have changed, or be gone, by now. */
+        if (container_open(a, rt->root, id, &again, e) < 0)
+                return -1;
+        again.lock = TAKE_FD(ret->lock);
+        container_done(ret);
+        *ret = again;
+        return 0;
+}
+
+int runtime_pid_file(const char *path, pid_t pid, struct err *e)
+{
+        AUTO_FREE char *dir_path = mem_strdup(path);
+        char *slash = strrchr(dir_path, '/');
+        char text[16];
+        int r;
+
+        if (slash)
+                *(slash == dir_path ? slash + 1 : slash) = 0;
+        AUTO_FD int dir = open(slash ? dir_path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+                return err_sys(e, errno, "cannot write pid file \"%s\"", path);
+        snprintf(text, sizeof text, "%d", pid);
+        r = fd_replace_at(dir, path_base(path), text, strlen(text), 0644, 0);
+        return r < 0 ? err_sys(e, r, "cannot write pid file \"%s\"", path) : 0;
+}
+
+int runtime_connect(const char *what, const char *path, struct err *e)
+{
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        AUTO_FD int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (sock < 0)
+                return err_sys(e, errno, "cannot make a socket");
+        if (snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path) >= (int)sizeof sa.sun_path)
+                return err_sys(e, ENAMETOOLONG, "cannot connect to %s \"%s\"", what, path);
+        if (connect(sock, (struct sockaddr *)&sa, sizeof sa) < 0)
+                return err_sys(e, errno, "cannot connect to %s \"%s\"", what, path);
+        return TAKE_FD(sock);
+}
+
+int runtime_pidfd_send(const char *path, int pidfd, struct err *e)
+{
+        AUTO_FD int sock = runtime_connect("pidfd socket", path, e);
+        int r;
+
+        if (sock < 0)
+                return -1;
+        r = fd_send(sock, "pidfd", 5, &pidfd, 1);
+        return r < 0 ? err_sys(e, r, "cannot send the pidfd to \"%s\"", path) : 0;
+}
+
+int runtime_preserve_fds(int64_t given, unsigned *ret, struct err *e)
+{
+        const char *listen = getenv("LISTEN_FDS");
+        uint32_t more = 0;
+
+        if (given < 0 || given > 65536)
+                return err_set(e, ERR_INVALID, "--preserve-fds: %lld is no number of descriptors",
+                               (long long)given);
+        if (listen && str_to_u32(listen, &more) < 0)
+                more = 0;
+        for (unsigned i = 0; i < (unsigned)given; i++)
+                if (fcntl((int)(3 + i), F_GETFD) < 0)
+                        return err_set(e, ERR_INVALID,
+                                       "--preserve-fds: descriptor %u does not exist", 3 + i);
+        *ret = (unsigned)given + MIN(more, 65536u);
+        return 0;
+}

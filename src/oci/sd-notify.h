@@ -1,0 +1,20 @@
+/* sd_notify(3) for containers: a socket of the container's own, whose READY=1 reaches the service
+ * manager only once the container is ready. */
+#pragma once
+
+#include "base/err.h"
+
+struct container;
+struct init;
+
+/* Where the socket appears inside. */
+#define SD_NOTIFY_DIR "/run/notify"
+#define SD_NOTIFY_INSIDE SD_NOTIFY_DIR "/notify.sock"
+
+/* Makes <state>/notify/notify.sock's directory. */
+int sd_notify_make(struct container *c, struct err *e);
+/* A bound socket to receive on, in <state>/notify; -1 with e. To be called before init may start. */
+int sd_notify_listen(struct container *c, struct err *e);
+/* Forwards READY=1 (with MAINPID) to the host's socket, until ready or init (pidfd) has gone; with
+ * all, goes on forwarding other messages until then. */
+int sd_notify_relay(struct container *c, int sock, int pidfd, bool all, struct err *e);
