@@ -19,6 +19,10 @@
 
 struct json;
 
+/* What this follows, and the oldest that it reads; an ociVersion is never a reason to refuse. */
+#define SPEC_VERSION_MIN "1.0.0"
+#define SPEC_VERSION_MAX "1.3.0"
+
 /* ---- process (config.md "Process") ---- */
 
 struct spec_rlimit {
