@@ -31,15 +31,24 @@ bool lsm_enabled(int sysfs, enum lsm_kind kind)
         return fd_read_text_at(sysfs, "fs/selinux/enforce", text, sizeof text) > 0;
 }
 
-static int open_beneath(int dir, const char *path)
+static int open_beneath(int dir, const char *path, unsigned flags)
 {
         struct open_how how = {
-                .flags = O_WRONLY | O_CLOEXEC,
+                .flags = flags | O_CLOEXEC,
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
         };
         int fd = sys_openat2(dir, path, &how);
 
         return fd < 0 ? -errno : fd;
+}
+
+/* The old names are there whether or not a module stands behind them: then reading is invalid. */
+static bool anyone_behind(int procfs)
+{
+        AUTO_FD int fd = open_beneath(procfs, "self/attr/current", O_RDONLY);
+        char label[LSM_LABEL_MAX];
+
+        return fd >= 0 && read(fd, label, sizeof label) >= 0;
 }
 
 int lsm_attr_open(int procfs, enum lsm_kind kind, enum lsm_attr attr)
@@ -50,13 +59,15 @@ int lsm_attr_open(int procfs, enum lsm_kind kind, enum lsm_attr attr)
 
         if (!path)
                 return -EOPNOTSUPP;
-        fd = open_beneath(procfs, path);
+        fd = open_beneath(procfs, path, O_WRONLY);
         if (fd < 0)
                 return fd == -ENOENT ? -EOPNOTSUPP : fd;
         if (fstatfs(fd, &st) < 0)
                 return -errno;
         if (st.f_type != PROC_SUPER_MAGIC)
                 return -EBADF;
+        if (kind == LSM_SELINUX && !anyone_behind(procfs))
+                return -EOPNOTSUPP;
         return TAKE_FD(fd);
 }
 

@@ -26,7 +26,7 @@ bool lsm_enabled(int sysfs, enum lsm_kind kind);
 /* Opens this process's attribute file for writing, below procfs, the root directory of a procfs
  * mount: anything else there, a symlink out of it or a mount over a part of it is refused
  * (CVE-2019-16884, CVE-2025-52881). Returns a descriptor, or
- *   -EOPNOTSUPP  this kernel has no such module or attribute
+ *   -EOPNOTSUPP  this kernel has no such module or attribute, or for SELinux no module at all
  *   -EXDEV, -ELOOP, -EBADF  not an untouched procfs
  *   other -errno. */
 int lsm_attr_open(int procfs, enum lsm_kind kind, enum lsm_attr attr);

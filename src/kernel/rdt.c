@@ -55,7 +55,7 @@ int rdt_class_open(int root, const char *name, bool make, bool *ret_made)
                         return -errno;
         }
         fd = dir_open(root, name);
-        if (fd >= 0)
+        if (fd >= 0 && ret_made)
                 *ret_made = made;
         return fd;
 }

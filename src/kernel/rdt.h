@@ -18,8 +18,8 @@ int rdt_open(void);
  * alone. */
 bool rdt_name_ok(const char *name, bool class);
 
-/* Opens the class. With make, it is created where missing, *ret_made telling whether it was.
- * Returns a directory descriptor, -ENOENT when missing and not to be made, -ENOSPC when the
+/* Opens the class. With make, it is created where missing, *ret_made (may be NULL) telling whether
+ * it was. Returns a directory descriptor, -ENOENT when missing and not to be made, -ENOSPC when the
  * hardware has no class left, or another -errno. */
 int rdt_class_open(int root, const char *name, bool make, bool *ret_made);
 /* Writes lines to the class's schemata, in that order, each with its newline added; all in one

@@ -80,11 +80,15 @@ static void test_class(void **state)
         int fd;
 
         assert_int_equal(rdt_class_open(root, "gold", false, &made), -ENOENT);
+        assert_int_equal(rdt_class_open(root, "gold", false, NULL), -ENOENT);
         fd = rdt_class_open(root, "gold", true, &made);
         assert_true(fd >= 0 && made);
         close(fd);
         fd = rdt_class_open(root, "gold", true, &made);
         assert_true(fd >= 0 && !made);
+        close(fd);
+        fd = rdt_class_open(root, "gold", false, NULL);
+        assert_true(fd >= 0);
         close(fd);
         assert_int_equal(rdt_class_remove(root, "gold"), 0);
         assert_int_equal(rdt_class_remove(root, "gold"), 0);
