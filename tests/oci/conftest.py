@@ -77,6 +77,7 @@ def containers(watch, runtime, workshop):
 
     yield make
     for container in reversed(made):
+        kit.children_reap()
         result = container.delete("--force")
         if result.code != 0:  # runc waits in vain for a zombie that only we can reap
             kit.children_reap()

@@ -209,12 +209,8 @@ def test_realtime(box):
         pytest.skip("this kernel has no realtime groups")
     parent.mkdir(exist_ok=True)
     (parent / "cpu.rt_runtime_us").write_text("10000")
-    try:
-        made(box, cpu={"realtimeRuntime": 5000, "realtimePeriod": 1000000})
-        assert box.cgroup_file("cpu", "cpu.rt_runtime_us") == "5000"
-    finally:
-        box.delete("--force").ok()
-        (parent / "cpu.rt_runtime_us").write_text("0")
+    made(box, cpu={"realtimeRuntime": 5000, "realtimePeriod": 1000000})
+    assert box.cgroup_file("cpu", "cpu.rt_runtime_us") == "5000"
 
 
 def test_cpuset(box):
