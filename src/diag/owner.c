@@ -117,7 +117,9 @@ static bool lxc_container(struct arena *a, struct span part, struct span parent,
 {
         if (!span_eq(parent, "lxc"))
                 return false;
-        *c = (struct owner_clue){ .container = true, .kind = "container", .engine = "lxc" };
+        c->container = true;
+        c->kind = "container";
+        c->engine = "lxc";
         c->id = arena_strndup(a, part.s, part.n);
         return true;
 }
@@ -181,9 +183,12 @@ bool owner_from_path(struct arena *a, const char *path, struct owner_clue *ret)
                 parent = (struct span){ path + start, above - start };
                 if (!found && part.n &&
                     (named_container(a, part, &c) || bare_container(a, part, parent, &c) ||
-                     lxc_container(a, part, parent, &c) || unit(a, part, &c))) {
+                     lxc_container(a, part, parent, &c))) {
+                        c.name = NULL; /* of a unit below it, inside the container */
                         c.part = arena_strndup(a, part.s, part.n);
-                        found = c.container || c.monitor;
+                        found = true;
+                } else if (!found && part.n && unit(a, part, &c)) {
+                        c.part = arena_strndup(a, part.s, part.n);
                 }
                 pod(a, part, &c);
                 end = above;
@@ -254,8 +259,10 @@ static const struct monitor {
 
 static const struct monitor *monitor_of(const char *name)
 {
+        const char *rest;
+
         for (size_t i = 0; i < ARRAY_SIZE(monitors); i++)
-                if (str_after(name, monitors[i].comm))
+                if ((rest = str_after(name, monitors[i].comm)) && (!*rest || *rest == '-'))
                         return &monitors[i];
         return NULL;
 }

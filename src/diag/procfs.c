@@ -214,42 +214,54 @@ static bool mount_tag(struct span w, const char *name, uint32_t *ret)
         return true;
 }
 
-static bool mount_parse(struct arena *a, struct span line, struct mount_line *ret)
+static bool mount_device(struct span w, struct mount_line *m)
 {
-        struct span device, major, root, point, options, w, type, source, super;
-        struct mount_line m = { 0 };
+        struct span major;
         uint64_t maj, min;
 
-        if (!word_u64(&line, &m.id) || !word_u64(&line, &m.parent) || !span_word(&line, &device) ||
-            !span_next(&device, ':', &major) || !device.s || !span_to_u64(major, 10, &maj) ||
-            !span_to_u64(device, 10, &min) || maj > UINT32_MAX || min > UINT32_MAX ||
-            !span_word(&line, &root) || !span_word(&line, &point) || !span_word(&line, &options))
+        if (!span_next(&w, ':', &major) || !w.s || !span_to_u64(major, 10, &maj) ||
+            !span_to_u64(w, 10, &min) || maj > UINT32_MAX || min > UINT32_MAX)
                 return false;
-        for (;;) {
-                if (!span_word(&line, &w))
-                        return false;
+        m->major = (unsigned)maj;
+        m->minor = (unsigned)min;
+        return true;
+}
+
+/* The optional fields, up to the lone hyphen. */
+static bool mount_tags(struct span *line, struct mount_line *m)
+{
+        struct span w;
+
+        while (span_word(line, &w)) {
                 if (span_eq(w, "-"))
-                        break;
-                if (!mount_tag(w, "shared:", &m.shared) && !mount_tag(w, "master:", &m.master) &&
+                        return true;
+                if (!mount_tag(w, "shared:", &m->shared) && !mount_tag(w, "master:", &m->master) &&
                     span_eq(w, "unbindable"))
-                        m.unbindable = true;
+                        m->unbindable = true;
         }
-        if (!span_word(&line, &type))
+        return false;
+}
+
+static bool mount_parse(struct arena *a, struct span line, struct mount_line *ret)
+{
+        struct span device, root, point, options, type, source;
+        struct mount_line m = { 0 };
+
+        if (!word_u64(&line, &m.id) || !word_u64(&line, &m.parent) || !span_word(&line, &device) ||
+            !mount_device(device, &m) || !span_word(&line, &root) || !span_word(&line, &point) ||
+            !span_word(&line, &options) || !mount_tags(&line, &m) || !span_word(&line, &type))
                 return false;
         /* The source may be empty: two blanks in a row, which span_word() would swallow. */
         if (line.n)
                 line = (struct span){ line.s + 1, line.n - 1 };
         if (!span_next(&line, ' ', &source))
                 return false;
-        super = line.s ? line : (struct span){ "", 0 };
-        m.major = (unsigned)maj;
-        m.minor = (unsigned)min;
         m.root = unescape(a, root);
         m.point = unescape(a, point);
         m.options = unescape(a, options);
         m.type = unescape(a, type);
         m.source = unescape(a, source);
-        m.super = unescape(a, super);
+        m.super = unescape(a, line.s ? line : (struct span){ "", 0 });
         *ret = m;
         return true;
 }

@@ -368,36 +368,55 @@ static void device_text(const struct device_fact *d, struct buf *b)
                 buf_printf(b, " %s", d->access);
 }
 
-static void row_devices(struct page *p, const struct does_facts *d)
+static bool usual(const struct device_fact *d)
 {
-        unsigned usual = 0, dangerous = 0, more = 0;
+        return devices_default(d) && !d->dangerous;
+}
 
-        page_row(p, "devices");
-        if (d->device_policy == DEVICES_UNKNOWN || d->device_policy == DEVICES_ALL) {
-                page_item(p, d->device_policy == DEVICES_ALL ? PAGE_WARN : PAGE_DIM, "%s",
-                          d->device_policy == DEVICES_ALL ? "no limit: whatever its user may open"
-                                                          : "unavailable");
-                return;
-        }
-        for (size_t i = 0; i < d->n_devices; i++) {
-                usual += devices_default(&d->devices[i]) && !d->devices[i].dangerous;
-                dangerous += d->devices[i].dangerous;
-        }
-        if (!p->full)
-                page_item(p, PAGE_PLAIN, usual ? "the usual ones" : "none of the usual ones");
+#define DEVICES_SHORT 12
+
+/* The devices beyond the usual ones; all of them on a full page. */
+static void device_items(struct page *p, const struct does_facts *d)
+{
+        size_t shown = 0, left = 0;
+
         for (size_t i = 0; i < d->n_devices; i++) {
                 const struct device_fact *is = &d->devices[i];
                 AUTO_BUF b = { 0 };
 
-                if (!p->full && ((devices_default(is) && !is->dangerous) || more >= 12))
+                if (!p->full && usual(is))
                         continue;
-                more++;
+                if (!p->full && shown >= DEVICES_SHORT) {
+                        left++;
+                        continue;
+                }
+                shown++;
                 device_text(is, &b);
                 page_item(p, is->dangerous ? PAGE_BAD : PAGE_PLAIN, "%s%s",
                           is->dangerous ? "!" : "", buf_str(&b));
         }
-        if (!p->full && d->n_devices - usual > more)
-                page_item(p, PAGE_DIM, "%zu more", d->n_devices - usual - more);
+        if (left)
+                page_item(p, PAGE_DIM, "%zu more", left);
+}
+
+static void row_devices(struct page *p, const struct does_facts *d)
+{
+        bool any_usual = false;
+
+        page_row(p, "devices");
+        if (d->device_policy == DEVICES_UNKNOWN) {
+                page_item(p, PAGE_DIM, "unavailable");
+                return;
+        }
+        if (d->device_policy == DEVICES_ALL) {
+                page_item(p, PAGE_WARN, "no limit: whatever its user may open");
+                return;
+        }
+        for (size_t i = 0; i < d->n_devices; i++)
+                any_usual = any_usual || usual(&d->devices[i]);
+        if (!p->full)
+                page_item(p, PAGE_PLAIN, any_usual ? "the usual ones" : "none of the usual ones");
+        device_items(p, d);
         if (p->full)
                 page_item(p, PAGE_DIM, "by cgroup v%d%s", d->device_version,
                           d->device_version == 2 ? " program" : "");
