@@ -131,6 +131,8 @@ static int spawn_first(struct launch *l, bool joiner, struct err *e)
                 };
 
                 l->sync = fd_close(l->sync);
+                /* A flock lives as long as any copy of its descriptor. */
+                l->container->lock = fd_close(l->container->lock);
                 if (joiner)
                         joiner_main(&in);
                 init_main(&in);
