@@ -30,6 +30,8 @@ static const char *action_fault(const char *action, const struct opt_u64 *ret)
                 return "unknown action";
         if (ret->set && !str_eq(action, "SCMP_ACT_ERRNO") && !str_eq(action, "SCMP_ACT_TRACE"))
                 return "takes no errno, but one is given with";
+        if (ret->set && ret->v > 4095 && str_eq(action, "SCMP_ACT_ERRNO"))
+                return "an errno above 4095 is given with"; /* the kernel's MAX_ERRNO */
         return NULL;
 }
 

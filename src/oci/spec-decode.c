@@ -73,6 +73,8 @@ static struct spec_quoted describe(const struct json *j)
                 return q;
         case JSON_DOUBLE:
                 snprintf(q.s, sizeof q.s, "%g", j->d);
+                if (!strpbrk(q.s, ".e")) /* 1.0 must not look like the integer that was expected */
+                        snprintf(q.s, sizeof q.s, "%.1f", j->d);
                 return q;
         case JSON_BOOL:
                 snprintf(q.s, sizeof q.s, "%s", j->b ? "true" : "false");

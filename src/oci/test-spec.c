@@ -94,6 +94,8 @@ static void test_types(void **state)
                   "linux.resources.memory.limit: expected an integer, found \"x\"" },
                 { LINUX, "\"resources\":{\"memory\":{\"limit\":1.5}}",
                   "linux.resources.memory.limit: expected an integer, found 1.5" },
+                { LINUX, "\"resources\":{\"memory\":{\"limit\":1.0}}",
+                  "linux.resources.memory.limit: expected an integer, found 1.0" },
                 { LINUX, "\"resources\":{\"memory\":{\"limit\":1e30}}",
                   "linux.resources.memory.limit: expected an integer, found 1e+30" },
                 { LINUX, "\"resources\":{\"memory\":{\"limit\":9223372036854775808}}",
@@ -746,6 +748,9 @@ static void test_seccomp(void **state)
                 { RULES("\"names\":[\"x\"],\"action\":\"SCMP_ACT_ALLOW\",\"errnoRet\":1"),
                   "linux.seccomp.syscalls[0].action: takes no errno, but one is given with "
                   "\"SCMP_ACT_ALLOW\"" },
+                { RULES("\"names\":[\"x\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":4096"),
+                  "linux.seccomp.syscalls[0].action: an errno above 4095 is given with "
+                  "\"SCMP_ACT_ERRNO\"" },
                 { RULES("\"action\":\"SCMP_ACT_ALLOW\""),
                   "linux.seccomp.syscalls[0].names: at least one is required" },
                 { RULES("\"names\":[\"\"],\"action\":\"SCMP_ACT_ALLOW\""),
