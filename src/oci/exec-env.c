@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "kernel/resolve.h"
+#include "oci/explain.h"
 #include "oci/launch.h"
 #include "oci/sd-notify.h"
 
@@ -144,6 +145,6 @@ const char *exec_find(struct init *in, const char *name, struct err *e)
         else if (r == EISDIR)
                 err_set(e, ERR_DENIED, "exec: \"%s\": is a directory", name);
         else
-                err_sys(e, r, "exec: \"%s\"", name);
+                explain_exec(name, r, e);
         return NULL;
 }
