@@ -190,10 +190,8 @@ int plan_devices(struct cgroup_planner *p)
                 plan_warn(p, "this host can't restrict a container's access to devices");
                 return 0;
         }
-        if (version == 1)
-                return plan_v1(p, rules, n);
-        p->out->devices = true;
         p->out->rules = rules;
         p->out->n_rules = n;
-        return 0;
+        p->out->devices = version == 2;
+        return version == 1 ? plan_v1(p, rules, n) : 0;
 }

@@ -32,8 +32,8 @@ struct cgroup_plan {
         size_t n;
         bool updates;        /* CGROUP_PLAN_UPDATE was given */
         cgroup_set required; /* controllers that v and devices need: cgroup_create()'s argument */
-        bool devices;        /* whether device access is restricted by bpf (v2); v1 is in v */
-        struct device_rule *rules; /* for bpf, in order, the runtime's own included */
+        bool devices;        /* whether rules are to be attached as a program (v2); v1 is in v */
+        struct device_rule *rules; /* access to devices, in order, the runtime's own included */
         size_t n_rules;
         struct strings warnings; /* e.g. of kernel memory limits, which are ignored */
 };

@@ -30,8 +30,10 @@ int systemd_unit_parse(struct arena *a, const char *cgroups_path, const char *id
 int systemd_slice_expand(struct arena *a, const char *slice, const char **ret, struct err *e);
 
 /* A plan's settings as unit properties, one line each as the helper reads them (pure). What systemd has
- * no property for is left to cgroup_plan_apply(), which the caller runs afterwards in any case. */
-int systemd_properties(const struct cgroup_plan *p, struct buf *out, struct err *e);
+ * no property for is left to cgroup_plan_apply(), which the caller runs afterwards in any case. devices is
+ * the text of /proc/devices, which names the majors, or NULL. */
+int systemd_properties(const struct cgroup_plan *p, const char *devices, struct buf *out,
+                       struct err *e);
 /* Annotations "org.systemd.property.NAME": a GVariant text value, typed ('text', true, uint64 5,
  * ['a', 'b']); NAMESec in seconds becomes NAMEUSec. Others are ignored. Pure. */
 int systemd_annotations(const struct key_values *annotations, struct buf *out, struct err *e);
