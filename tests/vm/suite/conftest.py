@@ -25,9 +25,11 @@ VARIANT = os.environ.get("BERTH_VM_VARIANT", "")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "lacks(*peers, why): these other runtimes are known not to do this")
+    config.addinivalue_line("markers", "only(option): belongs to the guests whose options have this word")
 
 
 def pytest_collection_modifyitems(items):
+    items[:] = [i for i in items if all(m.args[0] in VARIANT.split() for m in i.iter_markers("only"))]
     for item in items:
         for mark in item.iter_markers("lacks"):
             if kit.PEER in mark.args:
@@ -93,7 +95,7 @@ def containers(runtime, workshop):
     def make(id=None, parent=PARENT, kind=kit.Container):
         global _serial
         _serial += 1
-        made.append(kind(runtime, workshop, id or f"c{_serial}", parent))
+        made.append(kind(runtime, workshop, id or f"box{_serial}", parent))
         return made[-1]
 
     yield make
