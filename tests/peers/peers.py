@@ -171,6 +171,10 @@ class Terminal:
         self.seen = self.seen[m.end():]
         return m
 
+    def seen_until(self, text):
+        """Waits for text; returns what came before it."""
+        return self.expect("(?s)(.*?)" + re.escape(text)).group(1)
+
     def end(self, timeout=20):
         """The exit code. What comes until then is read, so that nobody blocks on writing it."""
         end = time.monotonic() + timeout
@@ -190,18 +194,25 @@ class Terminal:
         os.close(self.fd)
 
 
-def resized(terminal):
-    """Types `stty size` at a shell, resizes, and looks again until the new size has arrived."""
-    terminal.send("stty size; echo one-$((40+2))\n")
-    assert "31 97" in terminal.expect(r"(\d+ \d+)\s+one-42").group(1)
-    terminal.size(45, 120)
-    end = time.monotonic() + 10
+def await_size(terminal, rows, cols):
+    """Asks a shell on the terminal for its size until it is this one: sizes travel through several programs."""
+    end = time.monotonic() + 15
+    serial = 0
     while True:
-        terminal.send("stty size; echo two-$((40+2))\n")
-        if terminal.expect(r"(\d+ \d+)\s+two-42").group(1) == "45 120":
+        serial += 1
+        terminal.send(f"stty size; echo {serial}-$((40+2))\n")
+        before = terminal.seen_until(f"{serial}-42")
+        if f"{rows} {cols}" in before:
             return
-        assert time.monotonic() < end, "the new size never arrived"
+        assert time.monotonic() < end, f"{rows} {cols} never arrived: {before!r}"
         time.sleep(0.05)
+
+
+def resized(terminal):
+    """The size it was started with reaches the shell, and so does a new one."""
+    await_size(terminal, 31, 97)
+    terminal.size(45, 120)
+    await_size(terminal, 45, 120)
 
 
 class Cgroup:
@@ -310,16 +321,12 @@ class Podman:
         self.env = {**os.environ, "CONTAINERS_CONF": str(base / "containers.conf"),
                     "CONTAINERS_STORAGE_CONF": str(base / "storage.conf")}
         self.names = 0
-        self.before = self.states()
-
-    @staticmethod
-    def states():
-        """What the runtime knows in its default state directory: the podman that cleans up after a
-        container can't be told another one."""
-        return set(call([BINARY, "list", "-q"]).out.split())
 
     def leftovers(self):
-        return sorted(self.states() - self.before)
+        """What the runtime still knows of ours, in its default state directory: the podman that cleans up
+        after a container can't be told another one."""
+        known = json.loads(call([BINARY, "list", "--format", "json"]).ok().out or "null") or []
+        return [c["id"] for c in known if c["bundle"].startswith(str(self.base))]
 
     def argv(self, verb, *args):
         # --root as a flag, not in the configuration alone: only flags reach the podman that conmon calls at the end
