@@ -1,0 +1,73 @@
+/* berth: parse, run one command, report. */
+#include "cli/berth.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "cli/help.h"
+
+/* Usage errors are 2, as with most tools; a command that has statuses of its own returns them. */
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3, EXIT_DENIED = 4, EXIT_RUN = 125 };
+
+static void print_help(const struct invocation *i)
+{
+        AUTO_BUF out = { 0 };
+
+        if (i->version)
+                buf_puts(&out, "berth version " BERTH_VERSION "\n");
+        else if (i->command)
+                help_command(&program, i->command, &out);
+        else
+                help_program(&program, &out);
+        fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
+}
+
+static int status_of(const struct invocation *i, const struct err *e)
+{
+        if (i->command && str_eq(i->command->name, "run"))
+                return EXIT_RUN;
+        switch (e->code) {
+        case ERR_INVALID:
+                return EXIT_USAGE;
+        case ERR_NOT_FOUND:
+                return EXIT_MISSING;
+        case ERR_DENIED:
+                return EXIT_DENIED;
+        default:
+                return EXIT_FAILED;
+        }
+}
+
+int main(int argc, char **argv)
+{
+        struct ctx c = {
+                .log = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARNING, .program = "berth" },
+                .argv = argv
+        };
+        struct invocation i = { 0 };
+        struct err e = { 0 };
+        int status = -1;
+
+        /* Started without the standard descriptors, files opened later would take their places. */
+        for (int fd = 0; fd < 3; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+                        return EXIT_FAILED;
+        if (program_parse(&program, &c.globals, &c.arena, argc, argv, &i, &e) == 0) {
+                if (c.globals.debug)
+                        c.log.level = LOG_LEVEL_DEBUG;
+                if (i.version || i.help || !i.command) {
+                        print_help(&i);
+                        status = 0;
+                } else {
+                        status = i.command->run(&c, i.args, i.argc, i.argv, &e);
+                }
+        }
+        if (status < 0) {
+                log_err(&c.log, LOG_LEVEL_ERROR, &e);
+                status = status_of(&i, &e);
+        }
+        arena_done(&c.arena);
+        return status;
+}

@@ -1,0 +1,25 @@
+/* The commands and global options of berth. A new command is a file in commands/ and a line here. */
+#include "cli/berth.h"
+#include "cli/commands/look.h"
+#include "cli/commands/run.h"
+
+static const struct opt globals[] = {
+        STR(struct globals, root, 0, "root", "DIR",
+            "Keep the state of containers in DIR instead of /run/berth/oci",
+            .complete = COMPLETE_DIR),
+        FLAG(struct globals, debug, 0, "debug", "Log what is done to standard error"),
+        {}
+};
+
+static const struct command *const commands[] = { &cmd_look, &cmd_run, NULL };
+
+const struct program program = {
+        .name = "berth",
+        .help = "Run containers, and see what any process can see, consume and do",
+        .about = "No daemon: each command does its work and exits. `berth run host` starts a "
+                 "sandbox "
+                 "without an image; `berth look PID` explains any process of this host.",
+        .section = 1,
+        .opts = globals,
+        .commands = commands,
+};

@@ -1,0 +1,82 @@
+#include "engine/user.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "kernel/resolve.h"
+
+#define FILE_MAX (1u << 20)
+#define FIELDS_MAX 7
+
+/* The file's text in the arena; "" where it can't be had. */
+static const char *read_db(struct arena *a, int root, const char *path)
+{
+        AUTO_FD int fd = resolve_open(root, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, 0);
+        struct stat st;
+        char *text;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
+                return "";
+        text = arena_alloc(a, (size_t)st.st_size + 2);
+        return fd_read_text(fd, text, (size_t)st.st_size + 1) < 0 ? "" : text;
+}
+
+/* The first line whose first field is name, or where name is a number, whose third is. Fields go to
+ * ret; false where there is none. */
+static bool find_line(struct arena *a, const char *db, const char *name,
+                      const char *ret[FIELDS_MAX])
+{
+        const char *lines = db, *line;
+        uint32_t number, id;
+        bool by_number = str_to_u32(name, &number) == 0;
+        size_t len;
+
+        while (str_next(&lines, '\n', &line, &len)) {
+                const char *at = arena_strndup(a, line, len), *part;
+                size_t n = 0, plen;
+
+                for (size_t i = 0; i < FIELDS_MAX; i++)
+                        ret[i] = "";
+                while (n < FIELDS_MAX && str_next(&at, ':', &part, &plen))
+                        ret[n++] = arena_strndup(a, part, plen);
+                if (n < 3 || str_to_u32(ret[2], &id) < 0)
+                        continue;
+                if (by_number ? id == number : str_eq(ret[0], name))
+                        return true;
+        }
+        return false;
+}
+
+static int find_group(struct arena *a, int root, const char *name, uint32_t *ret, struct err *e)
+{
+        const char *f[FIELDS_MAX];
+
+        if (str_to_u32(name, ret) == 0)
+                return 0;
+        if (!find_line(a, read_db(a, root, "etc/group"), name, f))
+                return err_set(e, ERR_NOT_FOUND, "no group \"%s\" in the root's /etc/group", name);
+        return str_to_u32(f[2], ret) < 0
+                       ? err_set(e, ERR_INVALID, "group \"%s\" has no number", name)
+                       : 0;
+}
+
+int user_find(struct arena *a, int root, const char *text, struct user *ret, struct err *e)
+{
+        const char *colon = strchr(text, ':'), *f[FIELDS_MAX];
+        const char *name = colon ? arena_strndup(a, text, (size_t)(colon - text)) : text;
+        bool known = find_line(a, read_db(a, root, "etc/passwd"), name, f);
+
+        *ret = (struct user){ .home = "/" };
+        if (str_to_u32(known ? f[2] : name, &ret->uid) < 0)
+                return err_set(e, ERR_NOT_FOUND, "no user \"%s\" in the root's /etc/passwd", name);
+        if (known && str_to_u32(f[3], &ret->gid) < 0)
+                ret->gid = 0;
+        if (known && *f[5])
+                ret->home = f[5];
+        return colon ? find_group(a, root, colon + 1, &ret->gid, e) : 0;
+}
