@@ -225,6 +225,9 @@ static int cpuset_inherit(const struct cgroup_dir *d, const char *file, struct c
         ssize_t n = 0;
         unsigned up = 0;
 
+        for (; up < d->made && at > floor; up++) /* what we just made is known to be empty */
+                while (at > floor && d->path[--at] != '/')
+                        ;
         for (;;) {
                 snprintf(path, sizeof path, "%.*s/%s", (int)at, d->path, file);
                 n = fd_read_text_at(AT_FDCWD, path, value, sizeof value);

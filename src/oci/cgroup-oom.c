@@ -1,6 +1,7 @@
 /* Word of memory running out. v2 counts in memory.events and notifies inotify (cgroup-v2.rst); v1 has a
  * counter since 4.13 and an eventfd that is tied to memory.oom_control through cgroup.event_control
- * (cgroup-v1/memory.rst). The eventfd also fires when the cgroup is removed. */
+ * (cgroup-v1/memory.rst). The eventfd also fires when the cgroup is removed; v2's files vanish without a
+ * word, but cgroup.events tells when the last process left. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -46,7 +47,11 @@ static int open_v2(struct cgroup_oom *o, const char *dir)
         if (o->fd < 0)
                 return -errno;
         snprintf(path, sizeof path, "%s/memory.events", dir);
-        if (inotify_add_watch(o->fd, path, IN_MODIFY | IN_DELETE_SELF) < 0)
+        if (inotify_add_watch(o->fd, path, IN_MODIFY) < 0)
+                return -errno;
+        snprintf(path, sizeof path, "%s/cgroup.events", dir);
+        o->control = inotify_add_watch(o->fd, path, IN_MODIFY);
+        if (o->control < 0)
                 return -errno;
         return cgroup_oom_kills(o->c, &o->kills);
 }
@@ -85,28 +90,51 @@ int cgroup_oom_open(const struct cgroup *c, struct cgroup_oom *ret)
         return r;
 }
 
+/* Consumes the watches' events. 1 where one of them was of cgroup.events, else 0. */
+static int drain_v2(struct cgroup_oom *o)
+{
+        char text[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+        ssize_t n = read(o->fd, text, sizeof text);
+        int found = 0;
+
+        for (ssize_t at = 0; at < n;) {
+                const struct inotify_event *event = (const void *)(text + at);
+
+                found |= event->wd == o->control;
+                at += (ssize_t)sizeof *event + event->len;
+        }
+        return found;
+}
+
+static int check_v2(struct cgroup_oom *o)
+{
+        uint64_t kills;
+
+        if (cgroup_oom_kills(o->c, &kills) < 0)
+                return -ENODEV;
+        if (kills != o->kills) { /* not drained: the next call has to see what else there was */
+                o->kills = kills;
+                return 1;
+        }
+        return drain_v2(o) && cgroup_is_empty(o->c) != 0 ? -ENODEV : 0;
+}
+
 int cgroup_oom_check(struct cgroup_oom *o)
 {
         const struct cgroup_dir *d = cgroup_dir_of(o->c, CGROUP_MEMORY);
-        char events[4096] __attribute__((aligned(8)));
-        ssize_t n = read(o->fd, events, sizeof events);
-        uint64_t kills;
+        uint64_t count;
+        ssize_t n;
 
-        if (access(d->path, F_OK) < 0)
-                return -ENODEV;
-        if (!o->v2)
-                return n == sizeof(uint64_t);
-        if (cgroup_oom_kills(o->c, &kills) < 0)
-                return -ENODEV;
-        if (kills == o->kills)
-                return 0;
-        o->kills = kills;
-        return 1;
+        if (o->v2)
+                return check_v2(o);
+        n = read(o->fd, &count, sizeof count);
+        return access(d->path, F_OK) < 0 ? -ENODEV : n == sizeof count;
 }
 
 void cgroup_oom_done(struct cgroup_oom *o)
 {
         fd_close(o->fd);
-        fd_close(o->control);
+        if (!o->v2)
+                fd_close(o->control);
         *o = CGROUP_OOM_INIT;
 }

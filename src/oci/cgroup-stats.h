@@ -18,7 +18,7 @@ int cgroup_oom_kills(const struct cgroup *c, uint64_t *ret);
 struct cgroup_oom {
         int fd; /* v2: inotify on memory.events; v1: an eventfd tied to memory.oom_control */
         bool v2;
-        int control;    /* v1: memory.oom_control, kept open; -1 */
+        int control;    /* v1: memory.oom_control, kept open; v2: the watch of cgroup.events; -1 */
         uint64_t kills; /* v2: oom_kill as last seen */
         const struct cgroup *c;
 };
@@ -30,6 +30,6 @@ struct cgroup_oom {
 /* c must outlive *ret. -ENOENT where no hierarchy has the memory controller. */
 int cgroup_oom_open(const struct cgroup *c, struct cgroup_oom *ret);
 /* Consumes what fd has to say. 1: memory ran out since the last call; 0: not; -ENODEV: the cgroup is
- * gone, nothing more will come. Does not block. */
+ * gone or (v2) its last process has left, nothing more will come. Does not block. */
 int cgroup_oom_check(struct cgroup_oom *o);
 void cgroup_oom_done(struct cgroup_oom *o);
