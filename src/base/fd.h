@@ -16,7 +16,8 @@ static inline void fd_close_p(int *fd)
 {
         fd_close(*fd);
 }
-#define AUTO_FD __attribute__((cleanup(fd_close_p)))
+/* Unused ones too hold what they opened until the end of their scope. */
+#define AUTO_FD __attribute__((cleanup(fd_close_p), unused))
 #define TAKE_FD(fd)                                                                                \
         ({                                                                                         \
                 int take_ = (fd);                                                                  \

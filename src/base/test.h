@@ -17,3 +17,10 @@ static inline uint64_t test_random(uint64_t *seed)
         *seed ^= *seed >> 27;
         return *seed * 0x2545f4914f6cdd1dull;
 }
+
+/* Skips the rest of a test; the reason is listed by ./check. */
+#define test_skip(reason)                                                                          \
+        do {                                                                                       \
+                print_message("SKIP: %s\n", reason);                                               \
+                skip();                                                                            \
+        } while (0)
