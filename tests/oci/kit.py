@@ -27,6 +27,7 @@ V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "b
 CLONE_NEWNS = 0x00020000
 PR_SET_CHILD_SUBREAPER = 36
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
+OWN = set()  # commands that tests started and wait for themselves
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -100,7 +101,9 @@ class Runtime:
         return [self.binary, "--root", str(self.root), *map(str, globals), *map(str, args)]
 
     def popen(self, *args, globals=(), **kw):
-        return subprocess.Popen(self.argv(*args, globals=globals), **kw)
+        process = subprocess.Popen(self.argv(*args, globals=globals), **kw)
+        OWN.add(process.pid)
+        return process
 
     def __call__(self, *args, globals=(), prefix=(), input=None, timeout=TIMEOUT, stdout=None, **kw):
         """Runs one command to its end. Output goes through files, since the container's processes
@@ -116,17 +119,28 @@ class Runtime:
             stdin.seek(0)
         with open(out, "wb") as o, open(err, "wb") as e:
             process = subprocess.Popen(argv, stdin=stdin, stdout=o, stderr=e, **kw)
-            try:
-                code = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise AssertionError(f"{argv} hung; stderr: {err.read_text(errors='replace')}")
+            code = self.wait(process, timeout)
+        if code is None:
+            raise AssertionError(f"{argv} hung; stderr: {err.read_text(errors='replace')}")
         result = Result(argv, code, out.read_text(errors="replace"), err.read_text(errors="replace"))
         err.unlink()
         if not stdout:
             out.unlink()
         return result
+
+    def wait(self, process, timeout):
+        """Its exit code; None when it hung and was killed. A runtime that waits for the end of a PID
+        namespace waits for us meanwhile, whose children some of its processes may be."""
+        OWN.add(process.pid)
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            try:
+                return process.wait(min(0.5, timeout))
+            except subprocess.TimeoutExpired:
+                children_reap()
+        process.kill()
+        process.wait()
+        return None
 
     def state(self, id):
         return json.loads(self("state", id).ok().out)
@@ -399,11 +413,11 @@ def children():
     return found
 
 
-def children_reap(known=()):
-    """Collects children that have ended, except known ones; returns pid -> wait status."""
+def children_reap():
+    """Collects orphans that have ended, not the commands that a test waits for; pid -> wait status."""
     ended = {}
     for pid, (state, _) in children().items():
-        if state == "Z" and pid not in known:
+        if state == "Z" and pid not in OWN:
             try:
                 ended[pid] = os.waitpid(pid, os.WNOHANG)[1]
             except ChildProcessError:
@@ -456,7 +470,7 @@ class Watch:
             yield from (f"state {d}" for d in os.listdir(self.runtime.root) if d[0] != ".")
 
     def now(self):
-        children_reap(self.children)
+        children_reap()
         new = {p: v for p, v in children().items() if p not in self.children}
         found = [f"process {p} {v}" for p, v in new.items()]
         return found + sorted(set(self.things()) - self.before)

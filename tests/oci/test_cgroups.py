@@ -40,6 +40,7 @@ def test_groups_are_removed_by_delete(box):
 def test_groups_that_were_there_before_stay(box):
     """What the runtime did not create it does not remove: the parents."""
     parent = box.cgroup_dir("memory").parent
+    parent.mkdir(exist_ok=True)
     box.args("true").run().ok()
     assert parent.is_dir()
 
@@ -406,9 +407,10 @@ def test_create_in_a_frozen_group(box):
     (group / "freezer.state").write_text("FROZEN")
     try:
         box.run(timeout=20).failed("frozen")
+        assert group.exists() or kit.PEER != "berth"
     finally:
-        (group / "freezer.state").write_text("THAWED")
         if group.exists():
+            (group / "freezer.state").write_text("THAWED")
             group.rmdir()
 
 

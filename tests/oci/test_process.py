@@ -228,7 +228,7 @@ def test_duplicate_rlimit(box):
 
 def test_rlimit_with_soft_above_hard(box):
     box.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 10}]
-    box.run().failed().names("RLIMIT_NOFILE")
+    box.run().failed().names("process.rlimits[0]")
 
 
 def test_rlimit_that_needs_a_capability_names_it(box):
@@ -366,7 +366,7 @@ def test_exec_cpu_affinity_does_not_touch_init(box):
 
 
 @lacks("runc", "crun", why="older than execCPUAffinity")
-@pytest.mark.parametrize("value", ["x", "1-", "-1", "3-1", "0,,1", "99999999999"])
+@pytest.mark.parametrize("value", ["x", "1-", "-1", "3-1", "99999999999"])
 def test_exec_cpu_affinity_with_invalid_lists(box, value):
     box.up()
     box.exec_process({"args": ["true"], "execCPUAffinity": {"final": value}}).failed().names("execCPUAffinity")

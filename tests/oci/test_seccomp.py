@@ -251,8 +251,8 @@ def test_spec_allow_turns_the_mitigation_off(box):
     ({"syscalls": [{"names": [], "action": "SCMP_ACT_ERRNO"}]}, "names"),
     ({"syscalls": [rule("SCMP_ACT_ERRNO", "getpid", args=[arg(0, "NOSUCH", 1)])]}, "op"),
     ({"syscalls": [rule("SCMP_ACT_ERRNO", "getpid", args=[arg(6, "EQ", 1)])]}, "index"),
-    ({"syscalls": [rule("SCMP_ACT_KILL", "getpid", errnoRet=5)]}, "errnoRet"),
-    ({"defaultErrnoRet": 5}, "defaultErrnoRet"), ({"listenerMetadata": "x"}, "listenerMetadata")])
+    ({"syscalls": [rule("SCMP_ACT_KILL", "getpid", errnoRet=5)]}, "errno"),
+    ({"defaultErrnoRet": 5}, "errno"), ({"listenerMetadata": "x"}, "listenerMetadata")])
 @lacks("runc", "crun", why="have their own validation")
 def test_invalid_values_name_the_field(box, change, field):
     profile(box)
