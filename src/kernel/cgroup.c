@@ -422,6 +422,8 @@ int cgroup_create(struct cgroup *c, cgroup_set required, unsigned flags, struct 
 {
         int r = 0;
 
+        for (size_t i = 0; i < c->n; i++)
+                c->v[i].made = 0;
         for (size_t i = 0; i < c->n && r == 0; i++) {
                 struct cgroup_dir *d = &c->v[i];
                 cgroup_set here = 0;

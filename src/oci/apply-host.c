@@ -90,7 +90,7 @@ static int make_cgroup(struct launch *l, const struct op *op, struct err *e)
         l->cgroup_made = true;
         if (cgroup_create(c, l->plan->limits->required,
                           CGROUP_FRESH | (geteuid() != 0 ? CGROUP_LENIENT : 0), &f) < 0) {
-                l->cgroup_made = f.what != CGROUP_FAULT_NOT_EMPTY;
+                l->cgroup_made = false; /* what it made is gone again, what was there stays */
                 return cgroup_err(e, &f);
         }
         return 0;
@@ -154,6 +154,13 @@ static int open_root(struct launch *l, const struct op *op, struct err *e)
 
 /* ---- STAGE_ADOPT ---- */
 
+static int unit_in_use(const struct systemd_unit *u, struct err *e)
+{
+        err_set(e, ERR_EXISTS, "systemd unit \"%.200s\" has processes already", u->name);
+        return err_hint(e, "choose another linux.cgroupsPath, or end it: systemctl stop %.60s",
+                        u->name);
+}
+
 static int start_scope(struct launch *l, const struct op *op, struct err *e)
 {
         const struct spec_linux *s = &l->plan->spec->linux_;
@@ -173,14 +180,23 @@ static int start_scope(struct launch *l, const struct op *op, struct err *e)
             systemd_properties(l->plan->limits, devices, &properties, e) < 0 ||
             systemd_annotations(&l->plan->spec->annotations, &properties, e) < 0)
                 return -1;
+        /* As in make_cgroup(): what runs in a unit of that name is not ours to stop. */
+        if (cgroup_is_empty(l->plan->cgroup) == 0)
+                return unit_in_use(&start.unit, e);
         start.properties = buf_str(&properties);
         l->container->scope = s->cgroups_path ? s->cgroups_path : "";
         l->container->scope_user = start.unit.user;
         if (save_cgroup(l, l->plan->cgroup, e) < 0)
                 return -1;
         l->cgroup_made = true;
-        if (systemd_start(l->arena, &start, &group, e) < 0 ||
-            cgroup_locate_container(l->arena, &layout, group, l->container->id, l->plan->cgroup,
+        if (systemd_start(l->arena, &start, &group, e) < 0) {
+                if (e->code == ERR_EXISTS) {
+                        l->container->scope = NULL;
+                        l->cgroup_made = false;
+                }
+                return -1;
+        }
+        if (cgroup_locate_container(l->arena, &layout, group, l->container->id, l->plan->cgroup,
                                     e) < 0)
                 return -1;
         if (save_cgroup(l, l->plan->cgroup, e) < 0)

@@ -145,6 +145,7 @@ static int memory_check(struct cgroup_planner *p, const struct spec_memory *m)
                 { "memory.limit", m->limit },
                 { "memory.swap", m->swap },
                 { "memory.reservation", m->reservation },
+                { "memory.kernelTCP", m->kernel_tcp },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
@@ -187,6 +188,10 @@ static void memory_v1(struct cgroup_planner *p, const struct spec_memory *m)
         if (given(m->reservation))
                 plan_put(p, CGROUP_MEMORY, 0, "memory.reservation", "memory.soft_limit_in_bytes",
                          "%s", LIMIT_TEXT(m->reservation.v, 1));
+        if (given(m->kernel_tcp))
+                plan_put(p, CGROUP_MEMORY, m->kernel_tcp.v < 0 ? CGROUP_SET_OPTIONAL : 0,
+                         "memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", "%s",
+                         LIMIT_TEXT(m->kernel_tcp.v, 1));
         if (m->swappiness.set && m->swappiness.v != UINT64_MAX)
                 plan_put(p, CGROUP_MEMORY, 0, "memory.swappiness", "memory.swappiness", "%llu",
                          (unsigned long long)m->swappiness.v);
@@ -232,6 +237,9 @@ static int memory_v2(struct cgroup_planner *p, const struct spec_memory *m)
         if (given(m->reservation))
                 plan_put(p, CGROUP_MEMORY, 0, "memory.reservation", "memory.low", "%s",
                          LIMIT_TEXT(m->reservation.v, 2));
+        if (given(m->kernel_tcp) && m->kernel_tcp.v > 0)
+                plan_warn(p, "linux.resources.memory.kernelTCP has no counterpart on cgroup v2: "
+                             "ignored");
         if (m->swappiness.set && m->swappiness.v != UINT64_MAX)
                 plan_warn(p, "linux.resources.memory.swappiness has no counterpart on cgroup v2: "
                              "ignored");
@@ -248,10 +256,10 @@ static int plan_memory(struct cgroup_planner *p)
 
         if (!m)
                 return 0;
-        if ((m->kernel.set && m->kernel.v > 0) || (m->kernel_tcp.set && m->kernel_tcp.v > 0))
-                plan_warn(p, "linux.resources.memory.kernel and kernelTCP do nothing in this "
-                             "kernel: ignored");
-        if (!given(m->limit) && !given(m->swap) && !given(m->reservation) && !m->swappiness.set &&
+        if (m->kernel.set && m->kernel.v > 0)
+                plan_warn(p, "linux.resources.memory.kernel does nothing in this kernel: ignored");
+        if (!given(m->limit) && !given(m->swap) && !given(m->reservation) &&
+            !given(m->kernel_tcp) && !m->swappiness.set &&
             !(m->disable_oom_killer.set && m->disable_oom_killer.v))
                 return 0;
         if (memory_check(p, m) < 0)

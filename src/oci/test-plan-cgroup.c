@@ -122,6 +122,8 @@ static const struct row rows[] = {
           "!memory.swap: 99 is less than the memory limit" },
         { "{\"memory\":{\"swap\":99}}", "memory memory.memsw.limit_in_bytes = 99\n",
           "!memory.swap: there is no memory limit" },
+        { "{\"memory\":{\"kernelTCP\":4096}}", "memory memory.kmem.tcp.limit_in_bytes = 4096\n",
+          "warning\n" },
         { "{\"memory\":{\"swappiness\":60,\"disableOOMKiller\":true,\"kernel\":5}}",
           "memory memory.swappiness = 60\nmemory memory.oom_control = 1\nwarning\n",
           "warning\nwarning\nwarning\n" },
