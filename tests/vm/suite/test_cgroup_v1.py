@@ -125,12 +125,19 @@ def test_update(box):
     assert value(box, "cpuset/cpuset.cpus") == "0" and value(box, "pids/pids.max") == "31"
 
 
+def frozen(box):
+    """By whichever freezer: where a v2 hierarchy is, its own is the better one (SIGKILL still works)."""
+    if group(box, "unified").exists() and "frozen 1" in value(box, "unified/cgroup.events"):
+        return True
+    return value(box, "freezer/freezer.state") == "FROZEN"
+
+
 def test_pause_resume_and_delete_while_paused(box):
     box.up()
     box.runtime("pause", box.id).ok()
-    assert value(box, "freezer/freezer.state") == "FROZEN" and box.status == "paused"
+    assert frozen(box) and box.status == "paused"
     box.runtime("resume", box.id).ok()
-    assert value(box, "freezer/freezer.state") == "THAWED" and box.status == "running"
+    assert not frozen(box) and box.status == "running"
     box.runtime("pause", box.id).ok()
     box.delete("--force").ok()
     assert not group(box, "freezer").exists()
