@@ -14,6 +14,7 @@
 #include "diag/state-dirs.h"
 
 #define ANCESTORS_MAX 64
+#define MONITORS_MAX 4
 
 struct owner_search {
         struct facts *f;
@@ -79,6 +80,7 @@ static const char *read_comm(struct arena *a, int proc)
 static bool find_monitor(struct facts *f, pid_t from, struct owner_clue *ret, pid_t *ret_pid)
 {
         pid_t pid = from;
+        int asked = 0; /* each may take its time: see target_args() */
 
         for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
                 AUTO_FD int proc = open_proc(pid);
@@ -91,7 +93,8 @@ static bool find_monitor(struct facts *f, pid_t from, struct owner_clue *ret, pi
 
                 if (!stat || !procfs_stat(stat, &s))
                         return false;
-                if (i > 0 && owner_is_monitor(read_comm(f->arena, proc))) {
+                if (i > 0 && asked < MONITORS_MAX && owner_is_monitor(read_comm(f->arena, proc))) {
+                        asked++;
                         args = target_args(f->arena, proc, &n, &cut);
                         if (owner_from_args(f->arena, args, n, ret)) {
                                 *ret_pid = pid;

@@ -89,4 +89,6 @@ void probe_process(struct facts *f, const struct target *t, const struct probe_h
         if (!p->exe && is == NUM_DENIED)
                 facts_unread(f, "its executable, namespaces and files", is);
         p->args = target_args(f->arena, t->proc, &p->n_args, &p->args_cut);
+        if (!p->args)
+                facts_unchecked(f, "its command line", "reading it took too long");
 }

@@ -15,8 +15,8 @@
 #include "diag/procfs.h"
 #include "kernel/sys.h"
 
-/* How long a command line may take: it is a copy of a few pages. */
-#define ARGS_TIMEOUT_MS 200
+/* How long a command line may take: it is a copy of a few pages, but the machine may be busy. */
+#define ARGS_TIMEOUT_MS 1000
 #define ARGS_BYTES 8192
 
 static int is_thread(struct arena *a, int proc, pid_t pid, struct err *e)
@@ -170,19 +170,23 @@ static void args_child(int proc, int out)
         _exit(0);
 }
 
-static size_t args_collect(int in, char *buf, size_t cap)
+/* How many bytes came, or -ETIMEDOUT. */
+static ssize_t args_collect(int in, char *buf, size_t cap)
 {
         struct pollfd p = { .fd = in, .events = POLLIN };
         size_t len = 0;
 
-        while (len < cap && poll(&p, 1, ARGS_TIMEOUT_MS) > 0) {
-                ssize_t r = read(in, buf + len, cap - len);
+        while (len < cap) {
+                ssize_t r;
 
+                if (poll(&p, 1, ARGS_TIMEOUT_MS) <= 0)
+                        return -ETIMEDOUT;
+                r = read(in, buf + len, cap - len);
                 if (r <= 0)
                         break;
                 len += (size_t)r;
         }
-        return len;
+        return (ssize_t)len;
 }
 
 const char **target_args(struct arena *a, int proc, size_t *ret_n, bool *ret_cut)
@@ -190,7 +194,7 @@ const char **target_args(struct arena *a, int proc, size_t *ret_n, bool *ret_cut
         char buf[ARGS_BYTES];
         const char **args = NULL;
         int pipes[2];
-        size_t len;
+        ssize_t len;
         pid_t child;
 
         *ret_n = 0;
@@ -200,7 +204,7 @@ const char **target_args(struct arena *a, int proc, size_t *ret_n, bool *ret_cut
         if (child == 0)
                 args_child(proc, pipes[1]);
         close(pipes[1]);
-        len = child < 0 ? 0 : args_collect(pipes[0], buf, sizeof buf);
+        len = child < 0 ? -EAGAIN : args_collect(pipes[0], buf, sizeof buf);
         close(pipes[0]);
         /* In the rare case that it hangs in the kernel, it can't be waited for: init will. */
         if (child > 0) {
@@ -208,8 +212,10 @@ const char **target_args(struct arena *a, int proc, size_t *ret_n, bool *ret_cut
                 for (int i = 0; i < 100 && waitpid(child, NULL, WNOHANG) == 0; i++)
                         usleep(100);
         }
+        if (len < 0)
+                return NULL;
         if (len == sizeof buf)
                 *ret_cut = true;
-        *ret_n = procfs_args(a, buf, len, &args, ret_cut);
+        *ret_n = procfs_args(a, buf, (size_t)len, &args, ret_cut);
         return args;
 }

@@ -43,7 +43,7 @@ const char *target_text(const struct target *t, const char *file, size_t limit,
 /* The target of a link below /proc/PID, or NULL. */
 const char *target_link(const struct target *t, const char *link, enum num_state *ret_is);
 /* The command line, read by a child that is given up after a while: the page that holds it may be on a
- * FUSE file system of the target's, and reading it may never return. */
+ * FUSE file system of the target's, and reading it may never return. NULL then. */
 const char **target_args(struct arena *a, int proc, size_t *ret_n, bool *ret_cut);
 
 /* The same for any regular file below dir (AT_FDCWD too), which may belong to an untrusted user: no link

@@ -490,7 +490,7 @@ def assert_clean(text):
 
 def test_hostile_arguments(bare):
     p = bare("bash", "-c", "exec -a \"$0\" sleep 1000", EVIL)
-    lookkit.eventually(lambda: b"sleep" not in pathlib.Path(f"/proc/{p.pid}/cmdline").read_bytes())
+    lookkit.eventually(lambda: pathlib.Path(f"/proc/{p.pid}/cmdline").read_bytes().startswith(b"a\x1b"))
     for args in ((), ("--full",)):
         text = page(p.pid, *args)
         assert_clean(text)
@@ -514,7 +514,7 @@ def test_hostile_names(bare, tmp_path):
     try:
         pid = p.child()
         (group / "cgroup.procs").write_text(str(p.pid))
-        lookkit.eventually(lambda: nasty.name.split("\n")[0] in str(by_point(facts(p.pid)).keys()))
+        lookkit.eventually(lambda: facts(p.pid)["sees"]["hostname"] == "evil\x1b[2J")
         f = facts(p.pid)
         assert str(nasty) in by_point(f)
         assert f["sees"]["hostname"] == "evil\x1b[2J"
@@ -634,9 +634,12 @@ def test_fast(oci):
 
 @pytest.mark.needs("root")
 def test_fast_with_many_mounts(bare, tmp_path):
-    script = f"cd {tmp_path} && i=0 && while [ $i -lt 1000 ]; do mkdir $i && mount --bind /etc $i; i=$((i+1)); done;" \
-             " touch done; exec sleep 1000"
-    p = bare("unshare", "--mount", "bash", "-c", script)
+    code = ("import ctypes,os,sys,time; libc = ctypes.CDLL(None); os.chdir(sys.argv[1])\n"
+            "for i in range(1000):\n"
+            "    os.mkdir(f'{i}')\n"
+            "    assert libc.mount(b'/etc', f'{i}'.encode(), None, 4096, None) == 0\n"
+            "os.mkdir('done'); time.sleep(1000)")
+    p = bare("unshare", "--mount", "python3", "-c", code, tmp_path)
     assert lookkit.eventually(lambda: (tmp_path / "done").exists(), timeout=60)
     f = facts(p.pid)
     assert sum(m["hostPath"] == "/etc" for m in f["filesystems"]["mounts"]) == 1000
