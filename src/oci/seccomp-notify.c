@@ -65,9 +65,7 @@ int seccomp_notify_send(struct launch *l, int fd, struct err *e)
         if (sock < 0)
                 return -1;
         put_state(l, &text);
-        /* The descriptor goes with the first bytes only; a long state may take several writes. */
-        r = fd_send(sock, text.s, 1, &fd, 1);
-        if (r == 0)
-                r = fd_write_all(sock, text.s + 1, text.len - 1);
+        /* All at once: agents read one message and take it for the whole state. */
+        r = fd_send(sock, text.s, text.len, &fd, 1);
         return r < 0 ? err_sys(e, r, "cannot send the seccomp listener to \"%s\"", path) : 0;
 }
