@@ -156,8 +156,7 @@ struct program {
         int section;            /* of its man pages */
         const struct opt *opts; /* before the command, bound to the globals that main passes */
         const struct command *const *commands; /* in the order of help; ended by NULL */
-        const char
-                *list_ids; /* its arguments that print container ids, for completions: "list -q" */
+        const char *list_ids; /* arguments that print container ids, one a line; or NULL */
 };
 
 /* Defined by each program in its commands.c; read by its main and by cli/gen-docs.c. */

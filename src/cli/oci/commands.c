@@ -45,4 +45,5 @@ const struct program program = {
         .section = 8,
         .opts = globals,
         .commands = commands,
+        .list_ids = "list --quiet",
 };
