@@ -11,7 +11,7 @@ struct collect_options {
 };
 
 /* What names a process: its number, or a container's id, unique prefix of one, or name. ERR_INVALID,
- * ERR_NOT_FOUND, ERR_STATE (not running), ERR_DENIED. */
+ * ERR_NOT_FOUND (also not running), ERR_DENIED. */
 int collect_resolve(struct arena *a, const char *what, const struct collect_options *o,
                     pid_t *ret_pid, struct err *e);
 /* Fills *ret, in a. Fails only where there is no process to look at: everything else is in the facts.

@@ -55,6 +55,8 @@ static void take_state(struct owner_facts *o, const struct state_entry *s)
         take_str(&o->bundle, s->state.bundle);
         take_str(&o->created, s->state.created);
         o->state_path = s->file;
+        if (strstr(s->file, "/berth/oci/")) /* where the engine keeps its runtime's state */
+                take_str(&o->engine, "berth");
         take_str(&o->config_path, s->config);
         o->init = (pid_t)s->state.pid;
 }

@@ -277,7 +277,8 @@ int state_find(struct arena *a, const struct strings *roots, const char *name, p
                         s = (struct search){ .a = a, .name = id };
                         state_each(a, roots, consider, &s, NULL);
                         if (s.matches == 0)
-                                return err_set(e, ERR_STATE, "container '%s' is not running", name);
+                                return err_set(e, ERR_NOT_FOUND, "container '%s' is not running",
+                                               name);
                 }
         }
         if (s.matches == 0)
@@ -287,7 +288,7 @@ int state_find(struct arena *a, const struct strings *roots, const char *name, p
                 return err_hint(e, "Give more of the id, or the process's number.");
         }
         if (!state_current(a, &s.best.state))
-                return err_set(e, ERR_STATE, "container '%s' is not running", s.best.state.id);
+                return err_set(e, ERR_NOT_FOUND, "container '%s' is not running", s.best.state.id);
         *ret_pid = (pid_t)s.best.state.pid;
         return 0;
 }

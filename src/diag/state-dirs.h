@@ -31,8 +31,8 @@ bool state_each(struct arena *a, const struct strings *roots,
 bool state_current(struct arena *a, const struct owner_state *s);
 
 /* The process of the container that name means: an id, a unique prefix of one, or a name that podman,
- * CRI-O or docker keep. ERR_NOT_FOUND; ERR_STATE where it is not running; ERR_INVALID where the prefix
- * is ambiguous. *ret_denied (may be NULL): some directory could not be read. */
+ * CRI-O or docker keep. ERR_NOT_FOUND, also where it is not running; ERR_INVALID where the prefix is
+ * ambiguous. *ret_denied (may be NULL): some directory could not be read. */
 int state_find(struct arena *a, const struct strings *roots, const char *name, pid_t *ret_pid,
                bool *ret_denied, struct err *e);
 

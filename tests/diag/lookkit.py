@@ -80,7 +80,7 @@ class Oci:
     """A container of an OCI runtime, from a bundle made by that runtime's own `spec`."""
 
     def __init__(self, runtime, tmp, rootfs, cgroup, change=None, container=None):
-        self.runtime, self.id = runtime, container or f"look-{runtime}-{os.getpid()}-{tmp.name}"
+        self.runtime, self.id = runtime, container or f"look-{os.path.basename(runtime)}-{os.getpid()}-{tmp.name}"
         self.bundle = tmp
         self.cgroup = cgroup
         sh(runtime, "spec", cwd=tmp)

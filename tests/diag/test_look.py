@@ -7,6 +7,7 @@ import pathlib
 import pty
 import re
 import shutil
+import signal
 import socket
 import stat
 import struct
@@ -17,7 +18,7 @@ import lookkit
 import pytest
 from lookkit import facts, page, run
 
-RUNTIMES = [r for r in ("runc", "crun", os.environ.get("BERTH_OCI") or "berth-oci")]
+RUNTIMES = ["runc", "crun", os.environ.get("BERTH_OCI") or str(lookkit.REPO / "build" / "berth-oci")]
 MIB = 1 << 20
 
 
@@ -298,6 +299,23 @@ def test_podman(podman, tmp_path):
     assert any("seccomp" in n["what"] for n in f["not_checked"])
     first = page(name).splitlines()[0]
     assert name in first and "podman/runc" in first and image in " ".join(page(name).splitlines()[:2])
+
+
+@pytest.mark.needs("root")
+def test_berth_run(bare):
+    name = f"look-run-{os.getpid()}"
+    engine = bare(lookkit.BERTH, "run", "--name", name, "--memory", "64m", "--cpus", "0.5", "--pids-limit", "30",
+                  "host", "sleep", "1000")
+    assert lookkit.eventually(lambda: run("--sample", "0", name).code == 0), run(name)
+    f = facts(name)
+    os.kill(f["subject"]["pid"], signal.SIGKILL)  # so that the engine cleans up
+    assert engine.process.wait(timeout=20) == 137
+    owner = f["owner"]
+    assert (owner["engine"], owner["runtime"], owner["id"]) == ("berth", "berth-oci", name)
+    assert f["consumes"]["memory"]["levels"][0]["limitBytes"] == 64 * MIB
+    assert f["filesystems"]["rootKind"] == "overlay"
+    assert f["filesystems"]["lower"][-1]["origin"] == "this host's root"
+    assert f["drift"]["differences"] == []
 
 
 # ---- processes without an engine ----

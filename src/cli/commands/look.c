@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/berth.h"
 #include "cli/commands/look.h"
 #include "diag/collect.h"
 #include "diag/render.h"
@@ -69,14 +70,26 @@ static int print(const struct facts *f, const struct look_args *args, struct err
         return f->denied ? EXIT_PARTIAL : 0;
 }
 
+static void add_root(struct arena *a, struct strings *roots, const char *path)
+{
+        const char **v = arena_array(a, const char *, roots->n + 1);
+
+        if (roots->n)
+                memcpy(v, roots->v, roots->n * sizeof *v);
+        v[roots->n++] = path;
+        roots->v = v;
+}
+
 static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
-        const struct look_args *args = p;
-        const struct collect_options o = { (unsigned)args->sample, &args->roots };
+        struct look_args *args = p;
+        struct collect_options o = { (unsigned)args->sample, &args->roots };
         AUTO_ARENA arena = { 0 };
         struct facts facts;
         pid_t pid;
 
+        if (c->globals.root)
+                add_root(&arena, &args->roots, c->globals.root);
         if (collect_resolve(&arena, argv[0], &o, &pid, e) < 0 ||
             collect(&arena, pid, &o, &facts, e) < 0)
                 return -1;
