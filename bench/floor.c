@@ -1,8 +1,8 @@
 /* The physical limit of one `run true`: what the kernel charges for the default bundle, no more.
  *
- * Namespaces, a cgroup in every hierarchy with the default device list, the default mounts, devices,
- * read-only and masked paths, pivot_root, capabilities, execve, wait, removal. No JSON, no state, no
- * recovery, little safety: a yardstick for runtimes, not a design.
+ * Namespaces, a cgroup in every hierarchy with the default device list, the default mounts,
+ * devices, read-only and masked paths, pivot_root, capabilities, execve, wait, removal. No JSON,
+ * no state, no recovery, little safety: a yardstick for runtimes, not a design.
  *
  * How the container gets into its cgroups decides most of the time, so it is chosen by -c:
  *   0  no cgroups at all

@@ -1,9 +1,10 @@
 /* Runs several commands in shuffled turns and compares them.
  *
- * A number from a shared machine means little alone: what else runs changes by the minute. Here every
- * candidate meets the same minutes. For each: wall time (spread and median), CPU time and peak RSS of
- * the process with every descendant it waited for, context switches, failures, and the load average
- * at each of its turns; ratios of medians to a named baseline. Quote the ratios, and the load.
+ * A number from a shared machine means little alone: what else runs changes by the minute. Here
+ * every candidate meets the same minutes. For each: wall time (spread and median), CPU time and
+ * peak RSS of the process with every descendant it waited for, context switches, failures, and
+ * the load average at each of its turns; ratios of medians to a named baseline. Quote the
+ * ratios, and the load.
  *
  * usage: interleave [-n TURNS] [-w WARMUPS] [-p COPIES] [-s SEED] [-b BASELINE] [-j FILE]
  *                   -- NAME COMMAND [ARG...] [-- NAME COMMAND...]...

@@ -1,4 +1,5 @@
-/* The commands and global options of berth. A new command is a file in commands/ and a line here. */
+/* The commands and global options of berth. A new command is a file in commands/ and a line
+ * here. */
 #include "cli/berth.h"
 #include "cli/commands/look.h"
 #include "cli/commands/run.h"

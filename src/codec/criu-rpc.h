@@ -1,12 +1,13 @@
-/* What is said to `criu swrk` and what it answers: protocol buffers, one a message of a SOCK_SEQPACKET
- * socket (criu.org "RPC"; the encoding: protobuf.dev "Encoding").
+/* What is said to `criu swrk` and what it answers: protocol buffers, one a message of a
+ * SOCK_SEQPACKET socket (criu.org "RPC"; the encoding: protobuf.dev "Encoding").
  *
- * Hand-written and table-driven, holding the fields that checkpoint and restore need: libprotobuf-c
- * with the code generated from CRIU's schema would be 60 KiB of a static program, these are 3. Field
- * numbers are CRIU's and never change. What an answer holds beyond them is skipped.
+ * Hand-written and table-driven, holding the fields that checkpoint and restore need:
+ * libprotobuf-c with the code generated from CRIU's schema would be 60 KiB of a static program,
+ * these are 3. Field numbers are CRIU's and never change. What an answer holds beyond them is
+ * skipped.
  *
- * Absent and zero are one: a field is encoded where it differs from zero, NULL or no elements, but for
- * the few that CRIU requires. */
+ * Absent and zero are one: a field is encoded where it differs from zero, NULL or no elements,
+ * but for the few that CRIU requires. */
 #pragma once
 
 #include <stdbool.h>
@@ -104,6 +105,6 @@ struct criu_response {
 };
 
 void criu_request_encode(const struct criu_request *r, struct buf *out);
-/* Strings and messages live in a. 0, or -EBADMSG: cut short, of a wrong wire type, a string with a NUL,
- * or without type and success. */
+/* Strings and messages live in a. 0, or -EBADMSG: cut short, of a wrong wire type, a string with
+ * a NUL, or without type and success. */
 int criu_response_decode(struct arena *a, const void *p, size_t n, struct criu_response *ret);

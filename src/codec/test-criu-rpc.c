@@ -95,7 +95,8 @@ static void test_responses(void **state)
         assert_int_equal(r.restored->pid, -1);
 }
 
-/* Later versions say more: fields of every wire type that this one does not know are passed over. */
+/* Later versions say more: fields of every wire type that this one does not know are passed
+ * over. */
 static void test_unknown_fields(void **state)
 {
         AUTO_ARENA a = { 0 };

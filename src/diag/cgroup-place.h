@@ -1,4 +1,5 @@
-/* Where a process is in each cgroup hierarchy, and which cgroups lie between it and the root. Pure. */
+/* Where a process is in each cgroup hierarchy, and which cgroups lie between it and the root.
+ * Pure. */
 #pragma once
 
 #include "diag/facts.h"

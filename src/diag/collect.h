@@ -10,11 +10,11 @@ struct collect_options {
         const struct strings *roots; /* more state directories; may be NULL */
 };
 
-/* What names a process: its number, or a container's id, unique prefix of one, or name. ERR_INVALID,
- * ERR_NOT_FOUND (also not running), ERR_DENIED. */
+/* What names a process: its number, or a container's id, unique prefix of one, or name.
+ * ERR_INVALID, ERR_NOT_FOUND (also not running), ERR_DENIED. */
 int collect_resolve(struct arena *a, const char *what, const struct collect_options *o,
                     pid_t *ret_pid, struct err *e);
-/* Fills *ret, in a. Fails only where there is no process to look at: everything else is in the facts.
- * Blocks for sample_ms. Changes nothing. */
+/* Fills *ret, in a. Fails only where there is no process to look at: everything else is in the
+ * facts. Blocks for sample_ms. Changes nothing. */
 int collect(struct arena *a, pid_t pid, const struct collect_options *o, struct facts *ret,
             struct err *e);

@@ -1,7 +1,9 @@
-/* Declared against effective: what the configuration asked for and what the kernel enforces now. Pure.
+/* Declared against effective: what the configuration asked for and what the kernel enforces now.
+ * Pure.
  *
- * Only what the runtime guarantees is compared. What a process may change about itself is compared for
- * the container's first process alone, and where it made itself stricter that is no drift. */
+ * Only what the runtime guarantees is compared. What a process may change about itself is
+ * compared for the container's first process alone, and where it made itself stricter that is no
+ * drift. */
 #pragma once
 
 #include "diag/facts.h"

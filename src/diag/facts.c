@@ -114,8 +114,9 @@ void facts_drift(struct facts *f, const char *what, const char *declared, const 
         d->v[d->n++] = (struct drift){ what, declared, effective };
 }
 
-/* See the audit rules of capabilities(7)'s "notes to kernel developers": each of these alone, held in
- * the namespace that owns the host's resources, gives root there or the data of everyone. */
+/* See the audit rules of capabilities(7)'s "notes to kernel developers": each of these alone,
+ * held in the namespace that owns the host's resources, gives root there or the data of
+ * everyone. */
 bool cap_is_dangerous(unsigned cap)
 {
         static const unsigned char dangerous[] = {

@@ -1,5 +1,5 @@
-/* State files and engines' indexes, which users without privilege may have written; and programs that a
- * kernel would have verified, but that come from whoever attached them. */
+/* State files and engines' indexes, which users without privilege may have written; and programs
+ * that a kernel would have verified, but that come from whoever attached them. */
 #include <linux/bpf.h>
 #include <stdint.h>
 #include <stdlib.h>

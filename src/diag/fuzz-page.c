@@ -1,5 +1,5 @@
-/* Whatever a target calls itself, the page sends a terminal nothing but text, its own line ends and its
- * own colors. */
+/* Whatever a target calls itself, the page sends a terminal nothing but text, its own line ends
+ * and its own colors. */
 #include <stdint.h>
 #include <stdlib.h>
 

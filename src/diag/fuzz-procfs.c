@@ -1,5 +1,5 @@
-/* Every procfs and cgroup text through every parser: no input crashes one, and what comes out holds to
- * what the headers promise. */
+/* Every procfs and cgroup text through every parser: no input crashes one, and what comes out
+ * holds to what the headers promise. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -35,7 +35,7 @@ void probe_host_mounts(struct arena *a, const char *mountinfo, struct probe_host
 /* The host path of `root` on device major:minor, or NULL where no mount of the reader shows it. */
 const char *probe_host_path(const struct probe_host *h, unsigned major, unsigned minor,
                             const char *root);
-/* Which file system and which path in it a host path is, by the mount table alone. *ret_root is in the
- * arena. False where path is not absolute. */
+/* Which file system and which path in it a host path is, by the mount table alone. *ret_root is
+ * in the arena. False where path is not absolute. */
 bool probe_host_locate(const struct probe_host *h, const char *path, unsigned *ret_major,
                        unsigned *ret_minor, const char **ret_root);

@@ -21,7 +21,8 @@ struct owner_clue {
         const char *part; /* the cgroup path component */
 };
 
-/* From the text of /proc/PID/cgroup; the container-like line wins. False if no line is recognised. */
+/* From the text of /proc/PID/cgroup; the container-like line wins. False if no line is
+ * recognised. */
 bool owner_from_cgroups(struct arena *a, const char *text, struct owner_clue *ret);
 /* From one cgroup path. */
 bool owner_from_path(struct arena *a, const char *path, struct owner_clue *ret);

@@ -3,8 +3,9 @@
  *         CONSUMES  memory   182M of 256M (own limit), anon 120M, file 55M,
  *                            swap 0
  *
- * A section's label stands on its first row, a row's key before its items; items are separated by
- * commas (or blanks) and wrapped between them. All text is made safe for terminals on its way out. */
+ * A section's label stands on its first row, a row's key before its items; items are separated
+ * by commas (or blanks) and wrapped between them. All text is made safe for terminals on its way
+ * out. */
 #pragma once
 
 #include <stdbool.h>

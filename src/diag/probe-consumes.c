@@ -1,5 +1,6 @@
-/* What it consumes: each controller's numbers where its own version keeps them, the ancestors' limits,
- * pressure; read twice where a sample is wanted. What a version does not have stays unknown. */
+/* What it consumes: each controller's numbers where its own version keeps them, the ancestors'
+ * limits, pressure; read twice where a sample is wanted. What a version does not have stays
+ * unknown. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

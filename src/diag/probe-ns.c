@@ -11,8 +11,8 @@
 #include "diag/probe.h"
 #include "diag/procfs.h"
 
-/* Inodes of the first namespaces, the same on every kernel (include/linux/proc_ns.h). Those of mount
- * and network namespaces are fixed only since 6.18. */
+/* Inodes of the first namespaces, the same on every kernel (include/linux/proc_ns.h). Those of
+ * mount and network namespaces are fixed only since 6.18. */
 static const uint64_t initial_inode[NS_MAX] = {
         [NS_IPC] = 0xEFFFFFFF, [NS_UTS] = 0xEFFFFFFE,    [NS_USER] = 0xEFFFFFFD,
         [NS_PID] = 0xEFFFFFFC, [NS_CGROUP] = 0xEFFFFFFB, [NS_TIME] = 0xEFFFFFFA,
@@ -66,8 +66,8 @@ static struct id_map read_map(struct facts *f, const struct target *t, const cha
         return (struct id_map){ is, NULL, 0, false };
 }
 
-/* The name has no file that shows another namespace's, so the reader enters it for one uname(2). It is
- * single-threaded, and comes back before it does anything else. */
+/* The name has no file that shows another namespace's, so the reader enters it for one uname(2).
+ * It is single-threaded, and comes back before it does anything else. */
 static const char *enter_for_name(struct facts *f, const struct target *t)
 {
         AUTO_FD int back = open("/proc/thread-self/ns/uts", O_RDONLY | O_CLOEXEC);

@@ -1,5 +1,5 @@
-/* Whose process it is. A runtime's state file whose pid and start time agree proves it; an ancestor that
- * is an engine's monitor says it; a cgroup's name suggests it. */
+/* Whose process it is. A runtime's state file whose pid and start time agree proves it; an
+ * ancestor that is an engine's monitor says it; a cgroup's name suggests it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>

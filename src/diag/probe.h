@@ -1,9 +1,10 @@
 /* The probes: each reads one subject of a process into its part of struct facts.
  *
- * They only read: no ptrace, no signal, no write, no path of the target's followed out of its root, none
- * at all on file systems that could answer late (FUSE, network). The one namespace that is entered, for
- * the moment of a uname(2), is a UTS namespace: it holds a name and nothing else.
- * What can't be read is noted in the facts; no probe fails. Their order matters only where said. */
+ * They only read: no ptrace, no signal, no write, no path of the target's followed out of its
+ * root, none at all on file systems that could answer late (FUSE, network). The one namespace
+ * that is entered, for the moment of a uname(2), is a UTS namespace: it holds a name and nothing
+ * else. What can't be read is noted in the facts; no probe fails. Their order matters only where
+ * said. */
 #pragma once
 
 #include "diag/facts.h"

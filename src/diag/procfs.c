@@ -1,6 +1,6 @@
-/* Parsers of procfs and cgroup texts. Strict where the kernel writes numbers, tolerant where the target
- * chose the bytes: names may hold anything, so the fixed fields are found from the end that the target
- * can't reach (proc(5): comm in parentheses, octal escapes in mountinfo). */
+/* Parsers of procfs and cgroup texts. Strict where the kernel writes numbers, tolerant where the
+ * target chose the bytes: names may hold anything, so the fixed fields are found from the end
+ * that the target can't reach (proc(5): comm in parentheses, octal escapes in mountinfo). */
 #include "diag/procfs.h"
 
 #include "base/str.h"

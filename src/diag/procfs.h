@@ -1,8 +1,9 @@
 /* procfs text -> structs: the formats of proc(5), cgroup files and mountinfo, read strictly.
  *
- * Pure: no system calls, no allocation except from the arena that is passed. The text is partly of the
- * target's choosing (process names, mount points, cgroup names), so every function stands any bytes;
- * fuzz-procfs.c holds them to it. Functions that return bool or int change *ret only on success. */
+ * Pure: no system calls, no allocation except from the arena that is passed. The text is partly
+ * of the target's choosing (process names, mount points, cgroup names), so every function stands
+ * any bytes; fuzz-procfs.c holds them to it. Functions that return bool or int change *ret only
+ * on success. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,7 +27,8 @@ bool span_to_u64(struct span s, unsigned base, uint64_t *ret);
 bool span_to_i64(struct span s, int64_t *ret);
 struct span span_of(const char *s);
 
-/* The rest of the line that starts with key and sep ("VmRSS", ':'), blanks skipped; .s NULL if none. */
+/* The rest of the line that starts with key and sep ("VmRSS", ':'), blanks skipped; .s NULL if
+ * none. */
 struct span text_field(const char *text, const char *key, char sep);
 /* That field as a number, a unit of " kB" applied; NUM_ABSENT without such a line. */
 struct num text_num(const char *text, const char *key, char sep);
@@ -82,7 +84,8 @@ bool procfs_time_offset(const char *text, const char *clock, int64_t *ret_secs, 
 /* NUL-separated arguments as /proc/pid/cmdline has them; at most FACTS_ARGS_MAX. */
 size_t procfs_args(struct arena *a, const char *data, size_t n, const char ***ret, bool *ret_cut);
 
-/* Sums the Read and Write bytes over all devices: v1 blkio.throttle.io_service_bytes, or v2 io.stat. */
+/* Sums the Read and Write bytes over all devices: v1 blkio.throttle.io_service_bytes, or v2
+ * io.stat. */
 void procfs_io_v1(const char *text, struct num *ret_read, struct num *ret_write);
 void procfs_io_v2(const char *text, struct num *ret_read, struct num *ret_write);
 

@@ -1,4 +1,5 @@
-/* The facts as JSON. Every unknown number becomes null and is listed, with the reason, at the end. */
+/* The facts as JSON. Every unknown number becomes null and is listed, with the reason, at the
+ * end. */
 #include <string.h>
 
 #include "base/str.h"

@@ -1,4 +1,5 @@
-/* Facts as a page for people, and as JSON for programs: the page shows nothing that the JSON lacks. */
+/* Facts as a page for people, and as JSON for programs: the page shows nothing that the JSON
+ * lacks. */
 #pragma once
 
 #include <stdbool.h>

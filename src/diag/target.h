@@ -1,7 +1,8 @@
 /* struct target: the process looked at, held so that nothing else can take its place.
  *
- * A descriptor of /proc/PID stays bound to that process: once it is gone, reads fail with ESRCH even if
- * the number is taken again. Everything here only reads. Texts are bounded and live in the arena. */
+ * A descriptor of /proc/PID stays bound to that process: once it is gone, reads fail with ESRCH
+ * even if the number is taken again. Everything here only reads. Texts are bounded and live in
+ * the arena. */
 #pragma once
 
 #include <stddef.h>
@@ -37,17 +38,18 @@ bool target_alive(const struct target *t);
 #define TEXT_SMALL (256u << 10)
 #define TEXT_LARGE (64u << 20)
 
-/* The text of a file below /proc/PID, at most limit bytes; NULL with *ret_is (may be NULL) saying why. */
+/* The text of a file below /proc/PID, at most limit bytes; NULL with *ret_is (may be NULL)
+ * saying why. */
 const char *target_text(const struct target *t, const char *file, size_t limit,
                         enum num_state *ret_is);
 /* The target of a link below /proc/PID, or NULL. */
 const char *target_link(const struct target *t, const char *link, enum num_state *ret_is);
-/* The command line, read by a child that is given up after a while: the page that holds it may be on a
- * FUSE file system of the target's, and reading it may never return. NULL then. */
+/* The command line, read by a child that is given up after a while: the page that holds it may
+ * be on a FUSE file system of the target's, and reading it may never return. NULL then. */
 const char **target_args(struct arena *a, int proc, size_t *ret_n, bool *ret_cut);
 
-/* The same for any regular file below dir (AT_FDCWD too), which may belong to an untrusted user: no link
- * at the end, no device or FIFO that could block. *ret_len may be NULL. */
+/* The same for any regular file below dir (AT_FDCWD too), which may belong to an untrusted user:
+ * no link at the end, no device or FIFO that could block. *ret_len may be NULL. */
 const char *file_text(struct arena *a, int dir, const char *path, size_t limit, size_t *ret_len,
                       enum num_state *ret_is);
 /* The inode of a /proc/PID/ns/ link ("mnt:[4026531832]"), or 0. */

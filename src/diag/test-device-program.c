@@ -1,5 +1,5 @@
-/* The interpreter of device programs: against the runtime's own generator, whose rules are the oracle,
- * and against programs as other engines write them. */
+/* The interpreter of device programs: against the runtime's own generator, whose rules are the
+ * oracle, and against programs as other engines write them. */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <setjmp.h>

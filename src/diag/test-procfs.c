@@ -1,4 +1,5 @@
-/* The parsers, on texts from kernels 6.1 and 6.18 and on what a hostile process can make of them. */
+/* The parsers, on texts from kernels 6.1 and 6.18 and on what a hostile process can make of
+ * them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -16,8 +16,8 @@
 #include "engine/sandbox.h"
 #include "engine/user.h"
 
-/* podman's default set. docker's has MKNOD, NET_RAW and AUDIT_WRITE besides, for which a sandbox has no
- * use. */
+/* podman's default set. docker's has MKNOD, NET_RAW and AUDIT_WRITE besides, for which a sandbox
+ * has no use. */
 const char *const sandbox_caps[] = {
         "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",     "CAP_FSETID",
         "CAP_KILL",    "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",    "CAP_SETGID",
@@ -81,7 +81,8 @@ static const struct mount mounts[] = {
         { "/dev/mqueue", "mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
         { "/sys/fs/cgroup", "cgroup", "cgroup", { "nosuid", "noexec", "nodev", "relatime", "ro" } },
 };
-/* Without a network namespace of its own, a fresh sysfs would be the host's: bound read-only then. */
+/* Without a network namespace of its own, a fresh sysfs would be the host's: bound read-only
+ * then. */
 static const struct mount sys_own = {
         "/sys", "sysfs", "sysfs", { "nosuid", "noexec", "nodev", "ro" }
 };
@@ -286,8 +287,9 @@ static void put_resources(const struct sandbox *s, struct json_writer *w)
         json_close(w, '}');
 }
 
-/* No user namespaces, the door to most kernel bugs: clone() is refused by its flag; clone3() keeps its
- * flags in memory, where a filter can't look, so it is missing and the C library uses clone(). */
+/* No user namespaces, the door to most kernel bugs: clone() is refused by its flag; clone3()
+ * keeps its flags in memory, where a filter can't look, so it is missing and the C library uses
+ * clone(). */
 static void put_clone_rules(struct json_writer *w)
 {
         json_open(w, NULL, '{');

@@ -16,8 +16,8 @@
 #include "kernel/mount.h"
 #include "oci/runtime.h"
 
-/* The bundle is a tmpfs that exists in this process's mount namespace alone: config.json, the overlay's
- * two directories, and its mount point. */
+/* The bundle is a tmpfs that exists in this process's mount namespace alone: config.json, the
+ * overlay's two directories, and its mount point. */
 struct bundle {
         char path[PATH_MAX];
         int dir;
@@ -52,8 +52,8 @@ static int mount_bundle(struct bundle *b, struct err *e)
         return r < 0 ? err_sys(e, r, "cannot mount on \"%s\"", b->path) : 0;
 }
 
-/* The host's root below, the tmpfs on top. Only the root's own file system shows: what is mounted on it
- * (/proc, /home on a disk of its own) does not. */
+/* The host's root below, the tmpfs on top. Only the root's own file system shows: what is
+ * mounted on it (/proc, /home on a disk of its own) does not. */
 static int mount_host_root(struct bundle *b, struct err *e)
 {
         char upper[PATH_MAX + 8], work[PATH_MAX + 8], words[256];

@@ -1,9 +1,9 @@
-/* A container from command-line wishes: `berth run`'s options turned into a config.json, its root file
- * system made, and oci/runtime.h called.
+/* A container from command-line wishes: `berth run`'s options turned into a config.json, its
+ * root file system made, and oci/runtime.h called.
  *
- * The root of `host` is this machine's own root file system below an overlay whose upper directory is a
- * tmpfs. It is mounted in a mount namespace of this process alone, so the host never sees it, and it is
- * gone with the last process of the container, whatever happens to us. */
+ * The root of `host` is this machine's own root file system below an overlay whose upper
+ * directory is a tmpfs. It is mounted in a mount namespace of this process alone, so the host
+ * never sees it, and it is gone with the last process of the container, whatever happens to us. */
 #pragma once
 
 #include <stdbool.h>
@@ -34,11 +34,11 @@ extern const char *const sandbox_caps[];
 /* System calls that no sandbox needs and attackers like; ended by NULL. */
 extern const char *const sandbox_denied_syscalls[];
 
-/* Writes the config.json (pure, but for looking up a user's name in the root's /etc/passwd). root is
- * the bundle's root.path. */
+/* Writes the config.json (pure, but for looking up a user's name in the root's /etc/passwd).
+ * root is the bundle's root.path. */
 int sandbox_config(const struct sandbox *s, const char *root, struct buf *out, struct err *e);
 
-/* Runs it to its end. *ret_status: the container's exit status; with plan prints what would be done to
- * *plan instead. Needs root. */
+/* Runs it to its end. *ret_status: the container's exit status; with plan prints what would be
+ * done to *plan instead. Needs root. */
 int sandbox_run(const struct sandbox *s, const char *state_root, const struct log *log,
                 struct buf *plan, int *ret_status, struct err *e);

@@ -1,5 +1,6 @@
-/* The device program. It keeps the accesses that are still undecided in R3 and walks the rules from the
- * last to the first: the first that it meets which names the device decides the accesses it names. */
+/* The device program. It keeps the accesses that are still undecided in R3 and walks the rules
+ * from the last to the first: the first that it meets which names the device decides the
+ * accesses it names. */
 #include "kernel/bpf-device.h"
 
 #include <errno.h>
@@ -191,8 +192,8 @@ static int detach(int dir, int program)
         return bpf(BPF_PROG_DETACH, &attr);
 }
 
-/* Programs attached with BPF_F_ALLOW_MULTI all have to agree, so an older one of ours (or systemd's own
- * for DeviceAllow=) has to give way or an update could never allow more. */
+/* Programs attached with BPF_F_ALLOW_MULTI all have to agree, so an older one of ours (or
+ * systemd's own for DeviceAllow=) has to give way or an update could never allow more. */
 static int program_swap(int dir, int program)
 {
         uint32_t ids[ATTACHED_MAX], n = 0, flags = 0;

@@ -1,8 +1,9 @@
 /* Entering a cgroup without waiting for an RCU grace period.
  *
- * The first write to any cgroup.procs takes cgroup_threadgroup_rwsem for writing, which waits for one
- * (5-18 ms). A write to v1's `tasks` moves one thread and does not; clone3(CLONE_INTO_CGROUP) starts the
- * child in place. So: v1 by the single-threaded child itself, v2 by clone3. */
+ * The first write to any cgroup.procs takes cgroup_threadgroup_rwsem for writing, which waits
+ * for one (5-18 ms). A write to v1's `tasks` moves one thread and does not;
+ * clone3(CLONE_INTO_CGROUP) starts the child in place. So: v1 by the single-threaded child
+ * itself, v2 by clone3. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

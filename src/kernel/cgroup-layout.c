@@ -1,5 +1,5 @@
-/* Which cgroup hierarchies this host has, from /proc/self/mountinfo and /proc/self/cgroup: never from
- * fixed paths, since hybrid hosts, nested containers and bind mounts put them anywhere. */
+/* Which cgroup hierarchies this host has, from /proc/self/mountinfo and /proc/self/cgroup: never
+ * from fixed paths, since hybrid hosts, nested containers and bind mounts put them anywhere. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

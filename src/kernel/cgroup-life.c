@@ -1,8 +1,10 @@
-/* Freezing, killing, listing and removing: all bounded in time, none of them stuck on a frozen cgroup.
+/* Freezing, killing, listing and removing: all bounded in time, none of them stuck on a frozen
+ * cgroup.
  *
- * v2 does each with one file (cgroup.freeze, cgroup.kill, cgroup.events) and needs no controller for it.
- * A host without v2 has the v1 freezer, where SIGKILL acts only on thawed tasks, and where a freeze can
- * stay FREEZING for as long as new tasks appear, so that it is asked for again and again. */
+ * v2 does each with one file (cgroup.freeze, cgroup.kill, cgroup.events) and needs no controller
+ * for it. A host without v2 has the v1 freezer, where SIGKILL acts only on thawed tasks, and
+ * where a freeze can stay FREEZING for as long as new tasks appear, so that it is asked for
+ * again and again. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -265,7 +267,8 @@ static int pids_read(int fd, struct pids *p)
         return 0;
 }
 
-/* Calls fn for dir's children, depth first, then for dir itself. A child that vanishes is no error. */
+/* Calls fn for dir's children, depth first, then for dir itself. A child that vanishes is no
+ * error. */
 static int walk(int parent, const char *name, unsigned depth,
                 int (*fn)(int parent, const char *name, int dir, void *arg), void *arg)
 {
@@ -376,8 +379,8 @@ static int signal_all(const struct cgroup *c, int sig)
         return r;
 }
 
-/* Signals every process while none of them can fork. A freeze that fails only weakens the promise, so
- * the signal is sent all the same. */
+/* Signals every process while none of them can fork. A freeze that fails only weakens the
+ * promise, so the signal is sent all the same. */
 static int signal_frozen(const struct cgroup *c, int sig, int timeout_ms)
 {
         bool was = cgroup_is_frozen(c) > 0;

@@ -1,5 +1,5 @@
-/* A container's cgroup as text, so that a later process finds it again without discovery: the mounts
- * may have changed, and the process that asks may live elsewhere in the tree. */
+/* A container's cgroup as text, so that a later process finds it again without discovery: the
+ * mounts may have changed, and the process that asks may live elsewhere in the tree. */
 #include <errno.h>
 #include <string.h>
 

@@ -181,8 +181,8 @@ static int dir_make_once(struct cgroup_dir *d, char *path)
         }
 }
 
-/* Makes d->path and what it lacks above it, and counts that. A parent that someone removes in between
- * (the cgroup_remove() of a neighbour) is made again. */
+/* Makes d->path and what it lacks above it, and counts that. A parent that someone removes in
+ * between (the cgroup_remove() of a neighbour) is made again. */
 static int dir_make(struct cgroup_dir *d, struct cgroup_fail *f)
 {
         char path[PATH_MAX];
@@ -216,8 +216,8 @@ static void cgroup_unmake(const struct cgroup *c)
                         dir_unmake(&c->v[i]);
 }
 
-/* v1: a new cpuset has neither cpus nor mems, and no task can enter it before it has: copies them from
- * the nearest parent that has some, all the way down. */
+/* v1: a new cpuset has neither cpus nor mems, and no task can enter it before it has: copies
+ * them from the nearest parent that has some, all the way down. */
 static int cpuset_inherit(const struct cgroup_dir *d, const char *file, struct cgroup_fail *f)
 {
         char path[CGROUP_FILE_MAX], value[4096];

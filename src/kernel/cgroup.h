@@ -1,17 +1,18 @@
 /* struct cgroup: one container's cgroup over every mounted hierarchy, v1 and v2 side by side.
  *
- * The version is decided per controller, never per host: struct cgroup_layout says which hierarchy
- * carries each controller, struct cgroup holds the container's directory in each hierarchy. Where a
- * v2 hierarchy is mounted the container always has a v2 leaf, even if no controller lives there:
- * cgroup.kill, cgroup.freeze, cgroup.events and pressure files need none.
+ * The version is decided per controller, never per host: struct cgroup_layout says which
+ * hierarchy carries each controller, struct cgroup holds the container's directory in each
+ * hierarchy. Where a v2 hierarchy is mounted the container always has a v2 leaf, even if no
+ * controller lives there: cgroup.kill, cgroup.freeze, cgroup.events and pressure files need
+ * none.
  *
- * The life of one: cgroup_layout_read -> cgroup_locate (pure) -> cgroup_create -> settings are written
- * with cgroup_write -> cgroup_join_prepare, clone, cgroup_join_self -> cgroup_encode into the state
- * file; later cgroup_decode -> freeze, kill, stats -> cgroup_remove.
+ * The life of one: cgroup_layout_read -> cgroup_locate (pure) -> cgroup_create -> settings are
+ * written with cgroup_write -> cgroup_join_prepare, clone, cgroup_join_self -> cgroup_encode
+ * into the state file; later cgroup_decode -> freeze, kill, stats -> cgroup_remove.
  *
- * Functions return 0 or -errno and, where they take one, say in a struct cgroup_fail which directory,
- * file or controller it was: oci/cgroup-apply.h words it. Strings live in the caller's arena.
- * Documents: Linux Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst. */
+ * Functions return 0 or -errno and, where they take one, say in a struct cgroup_fail which
+ * directory, file or controller it was: oci/cgroup-apply.h words it. Strings live in the
+ * caller's arena. Documents: Linux Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst. */
 #pragma once
 
 #include <limits.h>
@@ -45,7 +46,8 @@ enum cgroup_controller {
 /* A set of controllers: 1u << enum cgroup_controller. */
 typedef uint32_t cgroup_set;
 #define CGROUP_BIT(c) ((cgroup_set)1 << (c))
-/* The kernel's name: "io" is "blkio" where v2 is false; NULL where that version has no such name. */
+/* The kernel's name: "io" is "blkio" where v2 is false; NULL where that version has no such
+ * name. */
 const char *cgroup_controller_name(enum cgroup_controller c, bool v2);
 /* The controller called so on either version, or -1. */
 int cgroup_controller_find(const char *name, size_t n);
@@ -126,9 +128,10 @@ struct cgroup_fail {
         char value[64];
 };
 
-/* Finds the directories (pure). path absolute: below each hierarchy's mount; relative: below this
- * process's own cgroup as runc does it, which where v2 is the only hierarchy means below the parent of
- * its own cgroup, since that one has processes. ".." never climbs out. -ENAMETOOLONG, -EINVAL (empty). */
+/* Finds the directories (pure). path absolute: below each hierarchy's mount; relative: below
+ * this process's own cgroup as runc does it, which where v2 is the only hierarchy means below
+ * the parent of its own cgroup, since that one has processes. ".." never climbs out.
+ * -ENAMETOOLONG, -EINVAL (empty). */
 int cgroup_locate(struct arena *a, const struct cgroup_layout *l, const char *path,
                   struct cgroup *ret);
 
@@ -137,10 +140,10 @@ enum cgroup_create_flags {
         CGROUP_LENIENT = 2 /* rootless: leave out hierarchies where we may not create (EACCES,
                               EPERM, EROFS), unless they have a required controller */
 };
-/* Makes the directories, parents included. v1 cpusets inherit cpus and mems down the path. On v2,
- * controllers are passed on from the mount's root down: those in required must arrive, or it fails;
- * the others that the host offers are tried. Refuses a frozen cgroup (-EAGAIN, CGROUP_FAULT_FROZEN).
- * On failure removes what it made. c->v[].made is filled in. */
+/* Makes the directories, parents included. v1 cpusets inherit cpus and mems down the path. On
+ * v2, controllers are passed on from the mount's root down: those in required must arrive, or it
+ * fails; the others that the host offers are tried. Refuses a frozen cgroup (-EAGAIN,
+ * CGROUP_FAULT_FROZEN). On failure removes what it made. c->v[].made is filled in. */
 int cgroup_create(struct cgroup *c, cgroup_set required, unsigned flags, struct cgroup_fail *f);
 
 /* One line per hierarchy, for the state file: "2 MADE CONTROLLERS NAME MOUNT ROOT PATH\n", escaped
@@ -163,9 +166,9 @@ int cgroup_read_u64(const struct cgroup *c, enum cgroup_controller controller, c
 
 /* ---- joining ---- */
 
-/* Moving a process by writing its pid to cgroup.procs waits for an RCU grace period (5-18 ms). The
- * two ways in that don't: clone3(CLONE_INTO_CGROUP) for v2, and a single-threaded task writing "0" to
- * v1's `tasks`. The parent prepares descriptors, the child writes to them. */
+/* Moving a process by writing its pid to cgroup.procs waits for an RCU grace period (5-18 ms).
+ * The two ways in that don't: clone3(CLONE_INTO_CGROUP) for v2, and a single-threaded task
+ * writing "0" to v1's `tasks`. The parent prepares descriptors, the child writes to them. */
 struct cgroup_join {
         int v2;                            /* directory, for clone_args.cgroup; or -1 */
         bool killed;                       /* v2 was killed through cgroup.kill: see below */
@@ -179,23 +182,24 @@ struct cgroup_join {
                 .v2 = -1, .procs = -1                                                              \
         }
 
-/* Opens what joining c needs. subs: as exec --cgroup: each "PATH", a cgroup below c in every hierarchy,
- * or "CONTROLLER[,CONTROLLER...]:PATH" for those v1 hierarchies only; NULL or empty for c itself.
- * -EINVAL (with CGROUP_FAULT_OPEN and the text) for an unknown controller or a path that climbs out.
- * init: the pid of the container's init, or 0; where c's v2 cgroup has become an inner one (it passes
- * on controllers, its children hold the processes), a join without a sub goes to init's v2 cgroup.
- * Kernels 6.12 and later kill at once a child cloned into a cgroup whose cgroup.kill was ever written
- * (cgroup_kill() marks it with an xattr): then killed is true and v2 is -1, so clone without
- * CLONE_INTO_CGROUP and let cgroup_join_self() pay for the slow way. -EAGAIN with
- * CGROUP_FAULT_FROZEN where c is frozen: whoever joins would hang. */
+/* Opens what joining c needs. subs: as exec --cgroup: each "PATH", a cgroup below c in every
+ * hierarchy, or "CONTROLLER[,CONTROLLER...]:PATH" for those v1 hierarchies only; NULL or empty
+ * for c itself. -EINVAL (with CGROUP_FAULT_OPEN and the text) for an unknown controller or a
+ * path that climbs out. init: the pid of the container's init, or 0; where c's v2 cgroup has
+ * become an inner one (it passes on controllers, its children hold the processes), a join
+ * without a sub goes to init's v2 cgroup. Kernels 6.12 and later kill at once a child cloned
+ * into a cgroup whose cgroup.kill was ever written (cgroup_kill() marks it with an xattr): then
+ * killed is true and v2 is -1, so clone without CLONE_INTO_CGROUP and let cgroup_join_self() pay
+ * for the slow way. -EAGAIN with CGROUP_FAULT_FROZEN where c is frozen: whoever joins would
+ * hang. */
 int cgroup_join_prepare(const struct cgroup *c, const struct strings *subs, pid_t init,
                         struct cgroup_join *ret, struct cgroup_fail *f);
-/* In the child, while single-threaded: enters the v1 cgroups, and v2 where killed. Async-signal-safe
- * and without heap. -errno. */
+/* In the child, while single-threaded: enters the v1 cgroups, and v2 where killed.
+ * Async-signal-safe and without heap. -errno. */
 int cgroup_join_self(const struct cgroup_join *j);
 void cgroup_join_done(struct cgroup_join *j);
-/* Moves a process, all its threads, into every hierarchy: slow (a grace period), for restore and for
- * processes that someone else made. */
+/* Moves a process, all its threads, into every hierarchy: slow (a grace period), for restore and
+ * for processes that someone else made. */
 int cgroup_join_pid(const struct cgroup *c, pid_t pid, struct cgroup_fail *f);
 
 /* ---- life ---- */

@@ -30,8 +30,8 @@ static int prot_of(const ElfW(Phdr) * p)
                (p->p_flags & PF_X ? PROT_EXEC : 0);
 }
 
-/* Replaces the file mapping at [at, at + n) by an anonymous copy. mremap swaps it in one step, so even
- * the code that runs here may be replaced. */
+/* Replaces the file mapping at [at, at + n) by an anonymous copy. mremap swaps it in one step,
+ * so even the code that runs here may be replaced. */
 static int replace(uintptr_t at, size_t n, int prot)
 {
         void *copy = mmap(NULL, n, PROT_READ | PROT_WRITE,
@@ -76,8 +76,8 @@ static int replace_segments(void)
         return 0;
 }
 
-/* An empty executable file that nobody can write: what /proc/self/exe will show. The kernel refuses an
- * executable that is open for writing (ETXTBSY), hence the second descriptor. */
+/* An empty executable file that nobody can write: what /proc/self/exe will show. The kernel
+ * refuses an executable that is open for writing (ETXTBSY), hence the second descriptor. */
 static int empty_file(void)
 {
         AUTO_FD int rw = memfd_create("berth", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -1,9 +1,10 @@
 /* Mounts through descriptors: the mount API of Linux 5.2-5.12 (fsopen, open_tree, move_mount,
  * mount_setattr), never a path that a container could redirect.
  *
- * A mount is made detached, given its attributes, and only then attached to a resolved target, so no
- * process ever sees it without them. Don't make a detached mount that is not attached in the end:
- * closing it waits for an RCU grace period (5-40 ms). All return 0, a descriptor, or -errno. */
+ * A mount is made detached, given its attributes, and only then attached to a resolved target,
+ * so no process ever sees it without them. Don't make a detached mount that is not attached in
+ * the end: closing it waits for an RCU grace period (5-40 ms). All return 0, a descriptor, or
+ * -errno. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,8 +13,8 @@
 
 #include "kernel/sys.h"
 
-/* What "ro,nosuid,rro,..." come to: attributes to set and to clear, on the top mount and on the whole
- * tree (the recursive options of config.md), and propagation changes. */
+/* What "ro,nosuid,rro,..." come to: attributes to set and to clear, on the top mount and on the
+ * whole tree (the recursive options of config.md), and propagation changes. */
 struct mount_attrs {
         uint64_t set, clear;         /* MOUNT_ATTR_* of the top mount */
         uint64_t set_rec, clear_rec; /* MOUNT_ATTR_* of every mount of the tree */
@@ -42,8 +43,8 @@ struct mount_opt {
         enum mount_opt_kind kind;
         uint64_t value;
 };
-/* Every option name that config.md (section "Linux mount options") lists, and the SHOULD and MAY ones;
- * ended by a NULL name. What isn't here goes to the file system as it stands. */
+/* Every option name that config.md (section "Linux mount options") lists, and the SHOULD and MAY
+ * ones; ended by a NULL name. What isn't here goes to the file system as it stands. */
 extern const struct mount_opt mount_opts[];
 const struct mount_opt *mount_opt_find(const char *name);
 
@@ -52,15 +53,17 @@ struct mount_param {
         const char *key, *value;
 };
 
-/* A new detached mount of a file system. On failure *ret_what (may be NULL) is the parameter that the
- * kernel refused or NULL, and log (cap bytes) gets the kernel's own words, if it had any. */
+/* A new detached mount of a file system. On failure *ret_what (may be NULL) is the parameter
+ * that the kernel refused or NULL, and log (cap bytes) gets the kernel's own words, if it had
+ * any. */
 int mount_new(const char *type, const char *source, const struct mount_param *params, size_t n,
               uint64_t attrs, const char **ret_what, char *log, size_t cap);
 /* A detached copy of the mount at dir/path (path may be ""), of its whole tree where rec. */
 int mount_copy(int dir, const char *path, bool rec);
 /* Sets attributes on the mount at fd (detached or attached). */
 int mount_change(int fd, const struct mount_attrs *a);
-/* Maps ownership by the user namespace userns; only on a detached mount of which nobody holds a file. */
+/* Maps ownership by the user namespace userns; only on a detached mount of which nobody holds a
+ * file. */
 int mount_idmap(int fd, int userns, bool rec);
 /* Attaches a detached mount at the place that target (O_PATH) names. */
 int mount_attach(int fd, int target);

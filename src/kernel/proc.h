@@ -14,7 +14,8 @@ struct proc_stat {
 
 /* 0, -ESRCH, or another -errno. */
 int proc_stat_read(pid_t pid, struct proc_stat *ret);
-/* Parses the text of a stat file: the second field may hold blanks and parentheses. 0 or -EBADMSG. */
+/* Parses the text of a stat file: the second field may hold blanks and parentheses. 0 or
+ * -EBADMSG. */
 int proc_stat_parse(const char *text, struct proc_stat *ret);
 /* Whether the process with this start time is there and is no zombie. */
 bool proc_alive(pid_t pid, uint64_t start);

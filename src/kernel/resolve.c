@@ -23,8 +23,8 @@ int resolve_open(int root, const char *path, int flags, mode_t mode, uint64_t re
                 .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve,
         };
 
-        /* EAGAIN: a rename elsewhere made the kernel unsure that ".." stayed inside; openat2(2) says
-         * to try again. */
+        /* EAGAIN: a rename elsewhere made the kernel unsure that ".." stayed inside; openat2(2)
+         * says to try again. */
         for (int tries = 0;; tries++) {
                 int fd = sys_openat2(root, path, &how);
 
@@ -40,7 +40,8 @@ int resolve_in(int root, const char *path, int flags, uint64_t resolve)
         return resolve_open(root, path, flags | O_PATH, 0, resolve);
 }
 
-/* One component below the directory cur, made as a directory if it isn't there; never through a link. */
+/* One component below the directory cur, made as a directory if it isn't there; never through a
+ * link. */
 static int make_child(int cur, const char *name)
 {
         int fd;

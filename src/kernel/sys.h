@@ -22,7 +22,8 @@
 #define CLOSE_RANGE_CLOEXEC (1u << 2)
 #endif
 
-/* glibc's <sys/mount.h> and <linux/mount.h> clash before 2.37: this is all that is used of the first. */
+/* glibc's <sys/mount.h> and <linux/mount.h> clash before 2.37: this is all that is used of the
+ * first. */
 int mount(const char *, const char *, const char *, unsigned long, const void *);
 int umount2(const char *, int);
 #ifndef MNT_DETACH

@@ -1,5 +1,6 @@
-/* The device program against a plain model of the rules: run by an interpreter of the few instructions
- * it uses for thousands of random rule lists, and for some by the kernel on a real v2 cgroup. */
+/* The device program against a plain model of the rules: run by an interpreter of the few
+ * instructions it uses for thousands of random rule lists, and for some by the kernel on a real
+ * v2 cgroup. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>

@@ -1,5 +1,5 @@
-/* Discovery, placing and the saved form, on texts from v1, v2 and hybrid hosts and from inside nested
- * containers. */
+/* Discovery, placing and the saved form, on texts from v1, v2 and hybrid hosts and from inside
+ * nested containers. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

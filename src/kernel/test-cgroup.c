@@ -1,5 +1,5 @@
-/* The life of a cgroup on this host's own hierarchies: made, joined, frozen, killed, removed, and what
- * is refused. Needs root and cgroups; skips aloud otherwise. */
+/* The life of a cgroup on this host's own hierarchies: made, joined, frozen, killed, removed,
+ * and what is refused. Needs root and cgroups; skips aloud otherwise. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -121,7 +121,8 @@ static pid_t start_in(struct fixture *x, bool forks)
         return pid;
 }
 
-/* Waits until /proc/PID/cgroup names x in every hierarchy; v1 is joined by the child in its time. */
+/* Waits until /proc/PID/cgroup names x in every hierarchy; v1 is joined by the child in its
+ * time. */
 static bool is_inside(const struct fixture *x, pid_t pid)
 {
         char path[64], text[8192], end[80];
@@ -283,7 +284,8 @@ static void test_kill_forking_v1(void **state)
         assert_int_equal(cgroup_is_empty(&v1), 1);
 }
 
-/* After cgroup.kill, newer kernels kill whatever is cloned into the cgroup: exec must still work. */
+/* After cgroup.kill, newer kernels kill whatever is cloned into the cgroup: exec must still
+ * work. */
 static void test_join_after_kill(void **state)
 {
         struct fixture *x = *state;

@@ -1,7 +1,7 @@
 /* berth-systemd: speaks D-Bus to systemd for berth-oci --systemd-cgroup.
  *
- * berth-oci is static and can't load libsystemd; this program is dynamic and runs only for that driver.
- * It reads one request from stdin, to its end, and exits:
+ * berth-oci is static and can't load libsystemd; this program is dynamic and runs only for that
+ * driver. It reads one request from stdin, to its end, and exits:
  *
  *   verb start|set|stop|attach
  *   bus system|user
@@ -11,13 +11,14 @@
  *   pid N                            attach
  *   subgroup PATH                    attach
  *
- * Words are separated by blanks; within one, %XX is a byte, and "%" alone is the empty word. Signatures
- * are those of D-Bus: a basic type (one word), an array of one (a word each; "ay" is one word of hex
- * digits), or "a(ss)" (two words each).
+ * Words are separated by blanks; within one, %XX is a byte, and "%" alone is the empty word.
+ * Signatures are those of D-Bus: a basic type (one word), an array of one (a word each; "ay" is
+ * one word of hex digits), or "a(ss)" (two words each).
  *
- * start prints "ControlGroup=PATH". A failure is one line on stderr and perhaps a second one, "hint:
- * ..."; the exit status tells its kind: 1 refused by systemd, 2 a bad request, 3 no bus, 4 timeout,
- * 5 no such unit, 6 unit exists, 7 not allowed, 8 a property or its value is not accepted. */
+ * start prints "ControlGroup=PATH". A failure is one line on stderr and perhaps a second one,
+ * "hint: ..."; the exit status tells its kind: 1 refused by systemd, 2 a bad request, 3 no bus,
+ * 4 timeout, 5 no such unit, 6 unit exists, 7 not allowed, 8 a property or its value is not
+ * accepted. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>

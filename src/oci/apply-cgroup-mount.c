@@ -1,8 +1,9 @@
 /* Mounts of type "cgroup": what a container sees under /sys/fs/cgroup.
  *
- * The container's own directory of each hierarchy is bound, with or without a cgroup namespace. Where v2
- * is alone it is mounted on the target itself; with v1 (and hybrid) the target becomes a tmpfs with a
- * directory a hierarchy, and a link for each name of a combined one, as hosts have it. */
+ * The container's own directory of each hierarchy is bound, with or without a cgroup namespace.
+ * Where v2 is alone it is mounted on the target itself; with v1 (and hybrid) the target becomes
+ * a tmpfs with a directory a hierarchy, and a link for each name of a combined one, as hosts
+ * have it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,8 +39,9 @@ static int finish(const struct cgroup_view *v, int fd, int target, const char *n
         return r < 0 ? failed(v, r, name, e) : 0;
 }
 
-/* The container's own directory as a mount. A fresh mount of the hierarchy would show the same to a
- * cgroup namespace, but mounting cgroup2 waits for an RCU grace period (6.18: 7 ms against 12 us). */
+/* The container's own directory as a mount. A fresh mount of the hierarchy would show the same
+ * to a cgroup namespace, but mounting cgroup2 waits for an RCU grace period (6.18: 7 ms against
+ * 12 us). */
 static int open_hierarchy(const struct cgroup_dir *d)
 {
         return mount_copy(AT_FDCWD, d->path, false);
@@ -111,7 +113,8 @@ static int mount_all(const struct cgroup_view *v, int target, struct err *e)
         return r < 0 ? failed(v, r, "tmpfs", e) : 0;
 }
 
-/* A container without a cgroup of its own (--cgroup-manager=disabled, rootless) is in the runtime's. */
+/* A container without a cgroup of its own (--cgroup-manager=disabled, rootless) is in the
+ * runtime's. */
 static int host_view(struct init *in, struct cgroup *ret, struct err *e)
 {
         struct cgroup_layout l;

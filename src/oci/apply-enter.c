@@ -42,10 +42,10 @@ static int join(const struct op *op, struct err *e)
                        op->ns.path);
 }
 
-/* All joins at the first of them: with the host's privileges first, so that namespaces which belong to
- * the host can be entered before these are given up by entering a user namespace; those that refuse
- * belong to that user namespace, so they come after it. The mount namespace comes last, since the
- * other paths are the host's. */
+/* All joins at the first of them: with the host's privileges first, so that namespaces which
+ * belong to the host can be entered before these are given up by entering a user namespace;
+ * those that refuse belong to that user namespace, so they come after it. The mount namespace
+ * comes last, since the other paths are the host's. */
 int enter_ns_join(struct init *in, const struct op *op, struct err *e)
 {
         const struct plan *p = in->l->plan;

@@ -24,8 +24,8 @@ static const char *set_text(cgroup_set set, char *buf, size_t cap)
         return buf;
 }
 
-/* One row a fault: what could not be done, to which path, and what helps. A row without `code` takes it
- * from the errno, whose text is then appended. */
+/* One row a fault: what could not be done, to which path, and what helps. A row without `code`
+ * takes it from the errno, whose text is then appended. */
 static const struct {
         enum err_code code;
         const char *before, *after, *hint;
@@ -135,7 +135,8 @@ static const struct {
         { "hugetlb.", "Page sizes are the directories of /sys/kernel/mm/hugepages." },
 };
 
-/* What the kernel means by an errno of a write, by the file it was written to (the start of its name). */
+/* What the kernel means by an errno of a write, by the file it was written to (the start of its
+ * name). */
 static const struct {
         const char *file;
         int sys;

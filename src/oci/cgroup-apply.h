@@ -15,8 +15,8 @@ int cgroup_locate_container(struct arena *a, const struct cgroup_layout *l,
                             struct err *e);
 
 /* Writes every setting and, where the plan restricts devices through v2, loads and attaches the
- * program (replacing an earlier one in one step). Stops at the first failure; e then says how many of
- * how many settings are in force. */
+ * program (replacing an earlier one in one step). Stops at the first failure; e then says how
+ * many of how many settings are in force. */
 int cgroup_plan_apply(const struct cgroup *c, const struct cgroup_plan *p, struct err *e);
 
 /* What an update's plan has to know. Absent files leave UINT64_MAX. */

@@ -1,7 +1,7 @@
-/* Word of memory running out. v2 counts in memory.events and notifies inotify (cgroup-v2.rst); v1 has a
- * counter since 4.13 and an eventfd that is tied to memory.oom_control through cgroup.event_control
- * (cgroup-v1/memory.rst). The eventfd also fires when the cgroup is removed; v2's files vanish without a
- * word, but cgroup.events tells when the last process left. */
+/* Word of memory running out. v2 counts in memory.events and notifies inotify (cgroup-v2.rst);
+ * v1 has a counter since 4.13 and an eventfd that is tied to memory.oom_control through
+ * cgroup.event_control (cgroup-v1/memory.rst). The eventfd also fires when the cgroup is
+ * removed; v2's files vanish without a word, but cgroup.events tells when the last process left. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

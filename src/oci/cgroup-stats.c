@@ -1,7 +1,7 @@
 /* Statistics of a container's cgroup in the JSON of runc's `events --stats`.
  *
- * Members that runc leaves out when they are zero are left out here too, so that its consumers see the
- * same shapes. A file that can't be read leaves its members out: statistics never fail. */
+ * Members that runc leaves out when they are zero are left out here too, so that its consumers
+ * see the same shapes. A file that can't be read leaves its members out: statistics never fail. */
 #include "oci/cgroup-stats.h"
 
 #include <dirent.h>

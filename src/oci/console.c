@@ -81,7 +81,8 @@ int root_console_mount(struct init *in, const struct op *op, struct err *e)
         AUTO_FD int dev = resolve_in(in->root, "dev", O_DIRECTORY, 0);
         if (dev < 0)
                 return err_sys(e, dev, "process.terminal: cannot open /dev");
-        /* The image may hold a link of that name: what is mounted on must be a file of /dev itself. */
+        /* The image may hold a link of that name: what is mounted on must be a file of /dev
+         * itself. */
         AUTO_FD int made =
                 openat(dev, "console", O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         AUTO_FD int target = openat(dev, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -13,7 +13,8 @@
 
 #define FREEZE_TIMEOUT_MS 10000
 
-/* Only the annotations are wanted of config.json, so it is not decoded: state is asked for often. */
+/* Only the annotations are wanted of config.json, so it is not decoded: state is asked for
+ * often. */
 static void read_annotations(struct arena *a, const struct container *c, struct key_values *ret)
 {
         AUTO_FREE char *text = NULL;

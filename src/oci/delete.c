@@ -110,8 +110,8 @@ int runtime_destroy(const struct runtime *rt, struct container *c, const struct 
         return 0;
 }
 
-/* With force, a create in progress is no obstacle: without init it fails, and cleans up after itself;
- * its lock is free then. */
+/* With force, a create in progress is no obstacle: without init it fails, and cleans up after
+ * itself; its lock is free then. */
 static int open_forced(const struct runtime *rt, struct arena *a, const char *id,
                        struct container *c, struct err *e)
 {

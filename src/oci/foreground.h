@@ -21,13 +21,13 @@ struct foreground {
                 .signals = -1, .console_sock = -1, .master = -1                                    \
         }
 
-/* Blocks the signals to be forwarded, before the process exists, so that none is lost. subreaper: the
- * process's orphans become ours to reap. */
+/* Blocks the signals to be forwarded, before the process exists, so that none is lost.
+ * subreaper: the process's orphans become ours to reap. */
 void foreground_begin(struct foreground *f, bool subreaper);
 /* Receives the pty, where there is one, and puts our own terminal into raw mode. */
 int foreground_console(struct foreground *f, struct err *e);
-/* Until the process ends: forwards signals and window sizes, copies between terminals. *ret_status is
- * its exit status, 128 + n after signal n. */
+/* Until the process ends: forwards signals and window sizes, copies between terminals.
+ * *ret_status is its exit status, 128 + n after signal n. */
 int foreground_wait(struct foreground *f, pid_t pid, int pidfd, int *ret_status, struct err *e);
 /* Restores terminal and signals. Can be called at any time, and twice. */
 void foreground_end(struct foreground *f);

@@ -1,20 +1,20 @@
-/* linux.resources.devices: what each rule means on v1 (devices.allow and devices.deny, in order) and on
- * v2 (one program, see kernel/bpf-device.h).
+/* linux.resources.devices: what each rule means on v1 (devices.allow and devices.deny, in order)
+ * and on v2 (one program, see kernel/bpf-device.h).
  *
- * D1. The list starts from "deny everything": a container never inherits its parent's devices unless a
- *     rule says so. The runtime's own list (what every container's /dev needs) is added last, as runc and
- *     crun do it, so no rule can take it away.
- * D2. v1 keeps a set of exceptions to a default, and a write changes only an entry for exactly the same
- *     device: a hole in a wildcard can't be expressed, the kernel would ignore it in silence. It is an
- *     error here. */
+ * D1. The list starts from "deny everything": a container never inherits its parent's devices
+ *     unless a rule says so. The runtime's own list (what every container's /dev needs) is added
+ *     last, as runc and crun do it, so no rule can take it away.
+ * D2. v1 keeps a set of exceptions to a default, and a write changes only an entry for exactly
+ *     the same device: a hole in a wildcard can't be expressed, the kernel would ignore it in
+ *     silence. It is an error here. */
 #include <string.h>
 
 #include "base/str.h"
 #include "oci/plan-cgroup-internal.h"
 
-/* runc's list: mknod of anything (a node alone opens nothing), null, zero, full, tty, random, urandom,
- * ptmx and the pseudo terminals. 5:1, the host's console, isn't one of them: a container's /dev/console
- * is a pseudo terminal bound over it. */
+/* runc's list: mknod of anything (a node alone opens nothing), null, zero, full, tty, random,
+ * urandom, ptmx and the pseudo terminals. 5:1, the host's console, isn't one of them: a
+ * container's /dev/console is a pseudo terminal bound over it. */
 static const struct device_rule own_rules[] = {
         { true, 'c', -1, -1, DEVICE_MKNOD }, { true, 'b', -1, -1, DEVICE_MKNOD },
         { true, 'c', 1, 3, DEVICE_ALL },     { true, 'c', 1, 5, DEVICE_ALL },
@@ -97,8 +97,9 @@ static bool overlaps(const struct device_rule *a, const struct device_rule *b)
                (a->minor == b->minor || a->minor < 0 || b->minor < 0) && a->access & b->access;
 }
 
-/* D2: rule i takes away from (or gives back to) an earlier rule that it doesn't equal. by_default is
- * what the last total rule said; only rules against it are exceptions that others can dent. */
+/* D2: rule i takes away from (or gives back to) an earlier rule that it doesn't equal.
+ * by_default is what the last total rule said; only rules against it are exceptions that others
+ * can dent. */
 static int hole_check(struct cgroup_planner *p, const struct device_rule *rules, size_t i,
                       bool by_default, const char *field)
 {
@@ -178,8 +179,8 @@ int plan_devices(struct cgroup_planner *p)
                 if (rule_parse(p, i, arena_printf(p->a, "devices[%zu]", i), &rules[i]) < 0)
                         return -1;
         memcpy(rules + n_given, own_rules, sizeof own_rules);
-        /* A new cgroup allows what its parent does: nothing to write, and writing "a" would fail in a
-         * container whose own devices are restricted. */
+        /* A new cgroup allows what its parent does: nothing to write, and writing "a" would fail
+         * in a container whose own devices are restricted. */
         if (!p->updates && allows_all(rules, n_given))
                 return 0;
         version = n_given ? plan_need(p, CGROUP_DEVICES, "devices")

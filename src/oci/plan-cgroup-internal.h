@@ -14,8 +14,8 @@ struct cgroup_planner {
         struct err *e;
 };
 
-/* Appends a write; field and file must live as long as the arena, the value is formatted. field is what
- * follows "linux.resources.". */
+/* Appends a write; field and file must live as long as the arena, the value is formatted. field
+ * is what follows "linux.resources.". */
 void plan_put(struct cgroup_planner *p, enum cgroup_controller controller, unsigned flags,
               const char *field, const char *file, const char *fmt, ...) PRINTF_LIKE(6, 7);
 void plan_warn(struct cgroup_planner *p, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -1,5 +1,6 @@
-/* linux.resources.blockIO. Weights live in the files of the BFQ scheduler where it is loaded, in those of
- * the controller (iocost on v2) otherwise; which, only the kernel knows, so both are planned. */
+/* linux.resources.blockIO. Weights live in the files of the BFQ scheduler where it is loaded, in
+ * those of the controller (iocost on v2) otherwise; which, only the kernel knows, so both are
+ * planned. */
 #include "base/str.h"
 #include "oci/plan-cgroup-internal.h"
 

@@ -1,6 +1,6 @@
-/* linux.resources.unified: files of cgroup v2 by name. Where the controller is on v2 they are written as
- * they are, known to us or not; where it is on v1 (hybrid hosts), those with an equivalent there are
- * converted. */
+/* linux.resources.unified: files of cgroup v2 by name. Where the controller is on v2 they are
+ * written as they are, known to us or not; where it is on v1 (hybrid hosts), those with an
+ * equivalent there are converted. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,9 +1,10 @@
-/* struct cgroup_plan: linux.resources turned into writes to cgroup files, per controller v1 or v2.
+/* struct cgroup_plan: linux.resources turned into writes to cgroup files, per controller v1 or
+ * v2.
  *
- * Pure: looks at no file system. What it needs to know of the host is in the struct cgroup (which
- * version each controller has) and, for an update, the present limits. Every field of config-linux.md
- * "Control groups" is covered; conversions between v1 and v2 units are in plan-cgroup.c, with their
- * formulas. */
+ * Pure: looks at no file system. What it needs to know of the host is in the struct cgroup
+ * (which version each controller has) and, for an update, the present limits. Every field of
+ * config-linux.md "Control groups" is covered; conversions between v1 and v2 units are in
+ * plan-cgroup.c, with their formulas. */
 #pragma once
 
 #include "base/err.h"
@@ -38,8 +39,8 @@ struct cgroup_plan {
         struct strings warnings; /* e.g. of kernel memory limits, which are ignored */
 };
 
-/* What is in force, read before an update: the kernel refuses pairs that are wrong in between, and v2's
- * swap limit excludes memory where config.json's includes it. */
+/* What is in force, read before an update: the kernel refuses pairs that are wrong in between,
+ * and v2's swap limit excludes memory where config.json's includes it. */
 struct cgroup_now {
         uint64_t memory_limit, memory_swap; /* bytes; v1's memory+swap; UINT64_MAX: none */
         uint64_t memory_usage;

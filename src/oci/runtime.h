@@ -1,8 +1,9 @@
-/* The runtime's verbs: what `berth-oci` does, and what the engine calls (runtime.md "Operations").
+/* The runtime's verbs: what `berth-oci` does, and what the engine calls (runtime.md
+ * "Operations").
  *
- * Each takes struct runtime, which the caller fills once, and leaves nothing behind when it fails. Ids
- * are checked by all. Blocking: run and exec without detach wait for the process; create, start, delete
- * wait for hooks; the others return at once but for bounded waits. */
+ * Each takes struct runtime, which the caller fills once, and leaves nothing behind when it
+ * fails. Ids are checked by all. Blocking: run and exec without detach wait for the process;
+ * create, start, delete wait for hooks; the others return at once but for bounded waits. */
 #pragma once
 
 #include <stdbool.h>
@@ -78,8 +79,8 @@ struct update_options {
 int runtime_update(const struct runtime *rt, const char *id, const struct update_options *o,
                    struct err *e);
 
-/* Everything that belongs to c goes: processes, unit, cgroups, classes, the directory; then poststop
- * hooks. c must be locked. spec may be NULL: no hooks then. */
+/* Everything that belongs to c goes: processes, unit, cgroups, classes, the directory; then
+ * poststop hooks. c must be locked. spec may be NULL: no hooks then. */
 int runtime_destroy(const struct runtime *rt, struct container *c, const struct spec *spec,
                     struct err *e);
 

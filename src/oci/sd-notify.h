@@ -13,7 +13,8 @@ struct init;
 
 /* Makes <state>/notify/notify.sock's directory. */
 int sd_notify_make(struct container *c, struct err *e);
-/* A bound socket to receive on, in <state>/notify; -1 with e. To be called before init may start. */
+/* A bound socket to receive on, in <state>/notify; -1 with e. To be called before init may
+ * start. */
 int sd_notify_listen(struct container *c, struct err *e);
 /* Forwards READY=1 (with MAINPID) to the host's socket, until ready or init (pidfd) has gone; with
  * all, goes on forwarding other messages until then. */

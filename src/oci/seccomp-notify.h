@@ -1,4 +1,5 @@
-/* Handing seccomp's notification descriptor to its agent (config-linux.md "Seccomp", listenerPath). */
+/* Handing seccomp's notification descriptor to its agent (config-linux.md "Seccomp",
+ * listenerPath). */
 #pragma once
 
 #include "base/err.h"

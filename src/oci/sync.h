@@ -1,8 +1,9 @@
-/* The conversation between the runtime and the processes it clones, over one SOCK_SEQPACKET pair.
+/* The conversation between the runtime and the processes it clones, over one SOCK_SEQPACKET
+ * pair.
  *
  * Which message may come when is sync_table's business (launch.c reads it): a process that says
- * anything else is not believed. A closed socket is an answer too: before SYNC_READY it means that init
- * died, after SYNC_GO that the exec succeeded, for the descriptor is close-on-exec. */
+ * anything else is not believed. A closed socket is an answer too: before SYNC_READY it means
+ * that init died, after SYNC_GO that the exec succeeded, for the descriptor is close-on-exec. */
 #pragma once
 
 #include <stdint.h>

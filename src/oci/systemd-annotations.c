@@ -1,5 +1,6 @@
-/* Annotations "org.systemd.property.NAME": unit properties of the user's own, their values in GVariant's
- * text format, as runc takes them: 'text', true, 5 (int32), uint64 5, @t 5, ['a', 'b'], @as []. */
+/* Annotations "org.systemd.property.NAME": unit properties of the user's own, their values in
+ * GVariant's text format, as runc takes them: 'text', true, 5 (int32), uint64 5, @t 5, ['a',
+ * 'b'], @as []. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* A cgroup plan as unit properties (systemd.resource-control(5), org.freedesktop.systemd1(5)).
  *
- * The plan says what each cgroup file shall hold; this table says which property makes systemd write that
- * file. Both are needed: systemd rewrites what it knows about at every reload. */
+ * The plan says what each cgroup file shall hold; this table says which property makes systemd
+ * write that file. Both are needed: systemd rewrites what it knows about at every reload. */
 #include <stdio.h>
 #include <string.h>
 
@@ -130,8 +130,8 @@ static void take_cpu_max(struct props *p, const char *name, const char *value)
         take_period(p, name, period);
 }
 
-/* systemd counts in whole per cents of a CPU: rounded up, so that a cgroup below may have what it was
- * promised. */
+/* systemd counts in whole per cents of a CPU: rounded up, so that a cgroup below may have what
+ * it was promised. */
 static void put_quota(struct props *p)
 {
         uint64_t period = p->period ? p->period : 100000, per_second = UINT64_MAX;
@@ -227,8 +227,9 @@ static bool is_total(const struct device_rule *r)
         return r->type == 'a' && r->major < 0 && r->minor < 0 && r->access == DEVICE_ALL;
 }
 
-/* A list of what is allowed. Denials within it, which DeviceAllow= has no words for, are enforced by what
- * cgroup_plan_apply() puts in place; a list that allows everything but some is left to it altogether. */
+/* A list of what is allowed. Denials within it, which DeviceAllow= has no words for, are
+ * enforced by what cgroup_plan_apply() puts in place; a list that allows everything but some is
+ * left to it altogether. */
 static void put_devices(struct props *p, const struct cgroup_plan *plan, const char *devices)
 {
         size_t first = 0;

@@ -1,4 +1,5 @@
-/* Names: where cgroupsPath puts a container among systemd's units (systemd.unit(5), systemd.slice(5)). */
+/* Names: where cgroupsPath puts a container among systemd's units (systemd.unit(5),
+ * systemd.slice(5)). */
 #include <string.h>
 
 #include "base/str.h"

@@ -1,5 +1,6 @@
-/* The client of berth-systemd: writes a request to its stdin, reads its answer, and words failures.
- * Everything is bounded in time: systemd under load can take seconds, and a bus may never answer. */
+/* The client of berth-systemd: writes a request to its stdin, reads its answer, and words
+ * failures. Everything is bounded in time: systemd under load can take seconds, and a bus may
+ * never answer. */
 #include "oci/systemd.h"
 
 #include <errno.h>
@@ -191,7 +192,8 @@ static int ask(const struct buf *request, int timeout_ms, struct buf *out, struc
                                 "Install " HELPER ", set BERTH_LIBEXEC to its directory, or leave "
                                 "out --systemd-cgroup.");
         }
-        /* The helper reads all of it before anything else; one that dies first says so by its status. */
+        /* The helper reads all of it before anything else; one that dies first says so by its
+         * status. */
         helper_write(h.in, request);
         fd_close(h.in);
         r = helper_read(&h, timeout_ms + GRACE_MS, out, &text);
@@ -223,9 +225,9 @@ static int request_open(const struct systemd_unit *u, const char *verb, int time
         return timeout_ms;
 }
 
-/* What every container's unit has: delegated, so that systemd keeps out of what is below; accounted for,
- * so that its controllers are enabled; without the default dependencies, which would stop it before the
- * engine's own service at shutdown. */
+/* What every container's unit has: delegated, so that systemd keeps out of what is below;
+ * accounted for, so that its controllers are enabled; without the default dependencies, which
+ * would stop it before the engine's own service at shutdown. */
 static void put_start(const struct systemd_start *s, struct buf *out)
 {
         static const char *const accounting[] = { "CPUAccounting", "MemoryAccounting",

@@ -29,9 +29,9 @@ int systemd_unit_parse(struct arena *a, const char *cgroups_path, const char *id
 /* "a-b.slice" -> "/a.slice/a-b.slice"; "-.slice" -> "/". Pure. */
 int systemd_slice_expand(struct arena *a, const char *slice, const char **ret, struct err *e);
 
-/* A plan's settings as unit properties, one line each as the helper reads them (pure). What systemd has
- * no property for is left to cgroup_plan_apply(), which the caller runs afterwards in any case. devices is
- * the text of /proc/devices, which names the majors, or NULL. */
+/* A plan's settings as unit properties, one line each as the helper reads them (pure). What
+ * systemd has no property for is left to cgroup_plan_apply(), which the caller runs afterwards
+ * in any case. devices is the text of /proc/devices, which names the majors, or NULL. */
 int systemd_properties(const struct cgroup_plan *p, const char *devices, struct buf *out,
                        struct err *e);
 /* Annotations "org.systemd.property.NAME": a GVariant text value, typed ('text', true, uint64 5,
@@ -46,14 +46,15 @@ struct systemd_start {
         int timeout_ms;         /* 0: 30 s */
 };
 
-/* Starts the scope and waits for the job. *ret_group is the unit's cgroup ("/system.slice/x.scope"), an
- * absolute path for cgroup_locate(), in a. A failed unit of that name is reset first. */
+/* Starts the scope and waits for the job. *ret_group is the unit's cgroup
+ * ("/system.slice/x.scope"), an absolute path for cgroup_locate(), in a. A failed unit of that
+ * name is reset first. */
 int systemd_start(struct arena *a, const struct systemd_start *s, const char **ret_group,
                   struct err *e);
 /* SetUnitProperties at run time, for update. */
 int systemd_update(const struct systemd_unit *u, const char *properties, struct err *e);
 /* Stops and forgets the unit; one that is gone already is fine. */
 int systemd_stop(const struct systemd_unit *u, struct err *e);
-/* Moves a process into the unit's cgroup through systemd: exec without the right to move it. subgroup
- * is "" or a path below. */
+/* Moves a process into the unit's cgroup through systemd: exec without the right to move it.
+ * subgroup is "" or a path below. */
 int systemd_attach(const struct systemd_unit *u, pid_t pid, const char *subgroup, struct err *e);

@@ -1,4 +1,5 @@
-/* Statistics and out-of-memory word of a cgroup on this host, with a process in it that uses some. */
+/* Statistics and out-of-memory word of a cgroup on this host, with a process in it that uses
+ * some. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>

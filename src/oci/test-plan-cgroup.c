@@ -1,5 +1,5 @@
-/* linux.resources -> writes, on hosts of each kind: the plan's text is compared, errors by what they
- * must name. Pure, but for the last test, which applies a plan to this host's own cgroups. */
+/* linux.resources -> writes, on hosts of each kind: the plan's text is compared, errors by what
+ * they must name. Pure, but for the last test, which applies a plan to this host's own cgroups. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

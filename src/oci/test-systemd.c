@@ -1,5 +1,5 @@
-/* Unit names, properties and annotations as the helper's lines (pure), and the client against a helper
- * made of shell. systemd itself is asked in the test VM. */
+/* Unit names, properties and annotations as the helper's lines (pure), and the client against a
+ * helper made of shell. systemd itself is asked in the test VM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

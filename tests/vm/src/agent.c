@@ -1,7 +1,7 @@
 /*
- * agent.c: the guest's end of tests/vm/run. It takes a job from the host, makes this clone of a saved
- * machine its own (clock, entropy, shared directory), runs the job's script under bash and reports the
- * exit status.
+ * agent.c: the guest's end of tests/vm/run. It takes a job from the host, makes this clone of a
+ * saved machine its own (clock, entropy, shared directory), runs the job's script under bash and
+ * reports the exit status.
  *
  * Ports of the virtio-serial device: 1 control, 2 the job's stdin, 3 its stdout, 4 its stderr.
  * On the control port:
@@ -9,13 +9,12 @@
  *   host -> guest   JOB LENGTH SECONDS.NANOSECONDS ENTROPY SHARE\n SCRIPT
  *   guest -> host   started\n                                    the job has been read
  *   guest -> host   exit STATUS\n                                128+n when signal n ended the job
- * LENGTH is the script's in bytes, ENTROPY is in hex, SHARE a directory to mount the host's 9p export
- * on, or "-".
+ * LENGTH is the script's in bytes, ENTROPY is in hex, SHARE a directory to mount the host's 9p
+ * export on, or "-".
  *
  * Invariants:
- * I1  When no job runs, the agent sleeps in read() on the control port and holds no other state: run
- *     saves the machine at that point, and each clone goes on from it.
- */
+ * I1  When no job runs, the agent sleeps in read() on the control port and holds no other state:
+ *     run saves the machine at that point, and each clone goes on from it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +61,8 @@ static int write_all(int fd, const char *data, size_t size)
         return 0;
 }
 
-/* Reads exactly size bytes. A port whose host end is closed gives 0 at once: wait for its return. */
+/* Reads exactly size bytes. A port whose host end is closed gives 0 at once: wait for its
+ * return. */
 static int read_all(int fd, char *data, size_t size)
 {
         while (size > 0) {
@@ -147,8 +147,8 @@ static void directory_make(const char *path)
         }
 }
 
-/* cache=loose: four times faster than the coherent modes for many small files. The price is that the
- * guest doesn't see what the host changes while a job runs. */
+/* cache=loose: four times faster than the coherent modes for many small files. The price is that
+ * the guest doesn't see what the host changes while a job runs. */
 static int share_mount(const char *path)
 {
         directory_make(path);
@@ -189,8 +189,8 @@ static int job_read(int control, struct job *job)
         return r;
 }
 
-/* The job gets pipes of its own, not the ports: a daemon that it leaves behind would keep a port open,
- * and the next clone's output would be mixed with it. ret_ends are ours, by port. */
+/* The job gets pipes of its own, not the ports: a daemon that it leaves behind would keep a port
+ * open, and the next clone's output would be mixed with it. ret_ends are ours, by port. */
 static pid_t job_spawn(int ret_ends[PORT_MAX])
 {
         int pipes[PORT_MAX][2];

@@ -1,10 +1,9 @@
 /*
- * initrd.c: the guest's first process, the only program in its initrd: load the modules that the root
- * file system needs, mount it and become systemd.
+ * initrd.c: the guest's first process, the only program in its initrd: load the modules that the
+ * root file system needs, mount it and become systemd.
  *
  * Not busybox and a script: under an emulated CPU each exec costs ten milliseconds or more, and
- * modprobe reads a megabyte of module indexes to find what build already knows.
- */
+ * modprobe reads a megabyte of module indexes to find what build already knows. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
