@@ -1,9 +1,10 @@
 /* struct facts: what was read about one process, and what could not be read.
  *
- * The probes (probe-*.c) fill it, each its own part; renderers and rules only read it. Nothing in here
- * is ever a guess: a number that could not be read says why (struct num), a string is NULL, and what an
- * operator would expect but was not looked at is in `unchecked` with the reason. Strings are raw bytes
- * of the target's choosing: whoever prints them escapes them (safe.h). Everything lives in the arena. */
+ * The probes (probe-*.c) fill it, each its own part; renderers and rules only read it. Nothing
+ * in here is ever a guess: a number that could not be read says why (struct num), a string is
+ * NULL, and what an operator would expect but was not looked at is in `unchecked` with the
+ * reason. Strings are raw bytes of the target's choosing: whoever prints them escapes them
+ * (safe.h). Everything lives in the arena. */
 #pragma once
 
 #include <stdbool.h>
@@ -71,12 +72,13 @@ struct process_facts {
 };
 #define FACTS_ARGS_MAX 64
 
-enum owner_evidence {                 /* in the order of how much they prove */
-                      EVIDENCE_STATE, /* a runtime's state file names this container's init, start time agrees */
-                      EVIDENCE_ANCESTOR, /* an ancestor is the engine's monitor and names the container */
-                      EVIDENCE_CGROUP, /* only the cgroup's path says so */
-                      EVIDENCE_NONE,
-                      EVIDENCE_MAX
+/* In the order of how much they prove. */
+enum owner_evidence {
+        EVIDENCE_STATE,    /* a runtime's state file names this init, and its start time agrees */
+        EVIDENCE_ANCESTOR, /* an ancestor is the engine's monitor and names the container */
+        EVIDENCE_CGROUP,   /* only the cgroup's path says so */
+        EVIDENCE_NONE,
+        EVIDENCE_MAX
 };
 extern const char *const owner_evidence_names[EVIDENCE_MAX];
 
@@ -367,10 +369,12 @@ struct facts {
         const char *host;
 };
 
-/* Notes that `what` is not known, and why; the same `what` only once. Both strings must outlive f. */
+/* Notes that `what` is not known, and why; the same `what` only once. Both strings must outlive
+ * f. */
 void facts_unchecked(struct facts *f, const char *what, const char *why);
 /* The same for a failed read; permission also sets f->denied. */
 void facts_unread(struct facts *f, const char *what, enum num_state is);
 void facts_drift(struct facts *f, const char *what, const char *declared, const char *effective);
-/* Capabilities that give the host or its kernel away where they count against its own user namespace. */
+/* Capabilities that give the host or its kernel away where they count against its own user
+ * namespace. */
 bool cap_is_dangerous(unsigned cap);
