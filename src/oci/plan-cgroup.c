@@ -8,10 +8,10 @@
  *   memory+swap -> memory.swap.max: swap - limit;
  *   cfs quota and period -> "quota period" in cpu.max.
  *
- * P1. As in runc, 0 means "unset" for every limit of memory, shares, quota, period and weight; but a
- *     pids limit of 0 is 0.
- * P2. A limit whose controller this host lacks is an error, never dropped: only the fields that v2 has
- *     no counterpart for, and that runc ignores there, become warnings. */
+ * P1. As in runc, 0 means "unset" for every limit of memory, shares, quota, period and weight;
+ *     but a pids limit of 0 is 0.
+ * P2. A limit whose controller this host lacks is an error, never dropped: only the fields that
+ *     v2 has no counterpart for, and that runc ignores there, become warnings. */
 #include "oci/plan-cgroup.h"
 
 #include <math.h>
@@ -166,13 +166,12 @@ static int memory_check(struct cgroup_planner *p, const struct spec_memory *m)
 }
 
 /* v1 keeps limit <= memory+swap at every moment, so the one that widens comes first. */
-static void memory_v1(struct cgroup_planner *p, const struct spec_memory *m)
+static void memory_v1_limits(struct cgroup_planner *p, const struct spec_memory *m)
 {
         bool limit = given(m->limit), unlimits = limit && m->limit.v < 0;
         bool swap = given(m->swap) || unlimits;
         int64_t swap_v = given(m->swap) ? m->swap.v : -1;
-        bool swap_first =
-                limit && swap && (m->limit.v < 0 || (uint64_t)m->limit.v > p->now->memory_swap);
+        bool swap_first = limit && (unlimits || (uint64_t)m->limit.v > p->now->memory_swap);
         /* Without swap accounting there is no file, and nothing to limit. */
         unsigned flags = CGROUP_SET_LIMIT | (swap_v < 0 ? CGROUP_SET_OPTIONAL : 0);
 
@@ -185,6 +184,11 @@ static void memory_v1(struct cgroup_planner *p, const struct spec_memory *m)
         if (swap && !swap_first)
                 plan_put(p, CGROUP_MEMORY, flags, "memory.swap", "memory.memsw.limit_in_bytes",
                          "%s", LIMIT_TEXT(swap_v, 1));
+}
+
+static void memory_v1(struct cgroup_planner *p, const struct spec_memory *m)
+{
+        memory_v1_limits(p, m);
         if (given(m->reservation))
                 plan_put(p, CGROUP_MEMORY, 0, "memory.reservation", "memory.soft_limit_in_bytes",
                          "%s", LIMIT_TEXT(m->reservation.v, 1));
@@ -348,8 +352,9 @@ static void cpu_burst(struct cgroup_planner *p, const struct spec_cpu *c, int ve
 static void cpu_quota(struct cgroup_planner *p, bool has_quota, int64_t quota, uint64_t period,
                       int version)
 {
-        /* v1 checks each write against the parent's share: lengthening the period first, or changing
-         * the quota first before shortening it, never asks for more than the end result. */
+        /* v1 checks each write against the parent's share: lengthening the period first, or
+         * changing the quota first before shortening it, never asks for more than the end
+         * result. */
         bool period_first = period >= p->now->cpu_period;
 
         if (version == 2) {
