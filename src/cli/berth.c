@@ -2,6 +2,7 @@
 #include "cli/berth.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -54,6 +55,7 @@ int main(int argc, char **argv)
         for (int fd = 0; fd < 3; fd++)
                 if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
                         return EXIT_FAILED;
+        signal(SIGPIPE, SIG_IGN);
         if (program_parse(&program, &c.globals, &c.arena, argc, argv, &i, &e) == 0) {
                 if (c.globals.debug)
                         c.log.level = LOG_LEVEL_DEBUG;

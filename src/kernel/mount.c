@@ -26,7 +26,7 @@ const struct mount_opt mount_opts[] = {
         { "dirsync", MOUNT_OPT_FS, 0 },
         { "exec", MOUNT_OPT_CLEAR, MOUNT_ATTR_NOEXEC },
         { "idmap", MOUNT_OPT_IDMAP, 0 },
-        { "iversion", MOUNT_OPT_FS, 0 },
+        { "iversion", MOUNT_OPT_IGNORE, 0 }, /* file systems decide it alone since 6.3 */
         { "lazytime", MOUNT_OPT_FS, 0 },
         { "loud", MOUNT_OPT_IGNORE, 0 },
         { "mand", MOUNT_OPT_FS, 0 },

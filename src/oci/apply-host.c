@@ -113,7 +113,14 @@ static int set_cgroup(struct launch *l, const struct op *op, struct err *e)
 
 static int make_notify(struct launch *l, const struct op *op, struct err *e)
 {
-        return sd_notify_make(l->container, e);
+        if (sd_notify_make(l->container, e) < 0)
+                return -1;
+        if (l->plan->flags & PLAN_ROOTLESS)
+                return 0;
+        l->notify_source = mount_copy(l->container->dir, "notify", false);
+        if (l->notify_source < 0)
+                return err_sys(e, l->notify_source, "cannot open the notify directory");
+        return 0;
 }
 
 static int open_source(struct launch *l, const struct op *op, struct err *e)
@@ -268,26 +275,52 @@ static int set_rlimits(struct launch *l, const struct op *op, struct err *e)
         return 0;
 }
 
+/* The way back is the same request with the sides changed. */
+static int move_net(struct launch *l, const char *from, const char *to, bool back,
+                    enum netdev_step *ret_step)
+{
+        char path[64];
+
+        snprintf(path, sizeof path, "/proc/%d/ns/net", l->init);
+        AUTO_FD int inside = open(path, O_RDONLY | O_CLOEXEC);
+        AUTO_FD int outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (inside < 0 || outside < 0)
+                return -errno;
+        AUTO_FD int here = netlink_open();
+        AUTO_FD int there = netlink_open_in(inside);
+        if (here < 0 || there < 0)
+                return here < 0 ? here : there;
+        return back ? netdev_move(there, here, outside, from, to, ret_step)
+                    : netdev_move(here, there, inside, from, to, ret_step);
+}
+
 static int move_net_device(struct launch *l, const struct op *op, struct err *e)
 {
         const struct spec_net_device *d = op->net_device;
         enum netdev_step step = NETDEV_FIND;
-        char path[64];
-        int r;
+        int r = move_net(l, d->host_name, d->name, false, &step);
 
-        snprintf(path, sizeof path, "/proc/%d/ns/net", l->init);
-        AUTO_FD int netns = open(path, O_RDONLY | O_CLOEXEC);
-        if (netns < 0)
-                return err_sys(e, errno, "cannot open init's network namespace");
-        AUTO_FD int here = netlink_open();
-        AUTO_FD int there = netlink_open_in(netns);
-        if (here < 0 || there < 0)
-                return err_sys(e, here < 0 ? here : there, "cannot open a netlink socket");
-        r = netdev_move(here, there, netns, d->host_name, d->name, &step);
+        if (r == -EEXIST)
+                return err_sys(e, r, "linux.netDevices.%s: cannot %s it as \"%s\"", d->host_name,
+                               netdev_step_names[step], d->name ? d->name : d->host_name);
         if (r < 0)
                 return err_sys(e, r, "linux.netDevices.%s: cannot %s it", d->host_name,
                                netdev_step_names[step]);
+        l->net_moved++;
         return 0;
+}
+
+void launch_return_net(struct launch *l)
+{
+        const struct spec_linux *s = &l->plan->spec->linux_;
+        enum netdev_step step;
+
+        for (; l->net_moved > 0; l->net_moved--) {
+                const struct spec_net_device *d = &s->net_devices[l->net_moved - 1];
+
+                /* What a "%d" became is not known here: such a device goes with the namespace. */
+                move_net(l, d->name ? d->name : d->host_name, d->host_name, true, &step);
+        }
 }
 
 /* ---- hooks ---- */

@@ -180,11 +180,18 @@ static int propagate(const struct plan_mount *m, int fd, struct err *e)
         return 0;
 }
 
+static bool is_dir(int fd)
+{
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static int attach(const struct plan_mount *m, int fd, int target, struct err *e)
 {
         int r = mount_attach(fd, target);
 
-        if (r == -ENOTDIR || r == -ENOENT)
+        if (r < 0 && is_dir(fd) != is_dir(target))
                 return err_sys(e, ENOTDIR,
                                "%s: cannot mount \"%s\" on \"%s\": one is a directory, the other "
                                "is not",
@@ -292,8 +299,20 @@ static int new_mount(struct init *in, const struct plan_mount *m, struct err *e)
         return attach(m, fd, target, e);
 }
 
+/* "remount": other attributes for what an earlier entry mounted there. */
+static int remount(struct init *in, const struct plan_mount *m, struct err *e)
+{
+        AUTO_FD int target = resolve_in(in->root, m->spec->destination, 0, 0);
+
+        if (target < 0)
+                return no_target(m, target, e);
+        return change(m, target, e) < 0 ? -1 : propagate(m, target, e);
+}
+
 int mount_one(struct init *in, const struct op *op, struct err *e)
 {
+        if (op->mount->remount)
+                return remount(in, op->mount, e);
         return op->mount->bind ? bind_mount(in, op->mount, e) : new_mount(in, op->mount, e);
 }
 
@@ -304,13 +323,18 @@ static mode_t device_type(char type)
         return type == 'b' ? S_IFBLK : type == 'p' ? S_IFIFO : S_IFCHR;
 }
 
+static dev_t device_number(const struct spec_device *d)
+{
+        return d->type == 'p' ? 0 : makedev((unsigned)d->major, (unsigned)d->minor);
+}
+
 static bool is_device(int fd, const struct spec_device *d)
 {
         struct stat st;
 
         if (fstat(fd, &st) < 0 || (st.st_mode & S_IFMT) != device_type(d->type))
                 return false;
-        return d->type == 'p' || st.st_rdev == makedev((unsigned)d->major, (unsigned)d->minor);
+        return d->type == 'p' || st.st_rdev == device_number(d);
 }
 
 static int wrong_device(const struct spec_device *d, const char *where, struct err *e)
@@ -349,8 +373,7 @@ int mount_device(struct init *in, const struct op *op, struct err *e)
         if (dir < 0)
                 return err_sys(e, dir, "linux.devices: cannot open the directory of \"%s\"",
                                d->path);
-        if (mknodat(dir, name, device_type(d->type) | mode,
-                    makedev((unsigned)d->major, (unsigned)d->minor)) < 0) {
+        if (mknodat(dir, name, device_type(d->type) | mode, device_number(d)) < 0) {
                 if (errno != EEXIST)
                         return err_sys(e, errno, "linux.devices: cannot make \"%s\"", d->path);
                 AUTO_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

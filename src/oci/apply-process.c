@@ -208,7 +208,7 @@ int process_cap_bounding(struct init *in, const struct op *op, struct err *e)
 {
         uint64_t known = caps_known();
         uint64_t keep =
-                mask_of(in, "bounding", &in->l->plan->process->capabilities->bounding, known);
+                mask_of(in, "bounding", &plan_caps(in->l->plan)->bounding, known);
         int r = caps_drop_bounding(keep, known);
 
         return r < 0 ? err_sys(e, r, "process.capabilities.bounding: cannot drop the others") : 0;
@@ -275,7 +275,7 @@ int process_user(struct init *in, const struct op *op, struct err *e)
 
 int process_caps(struct init *in, const struct op *op, struct err *e)
 {
-        const struct spec_caps *c = in->l->plan->process->capabilities;
+        const struct spec_caps *c = plan_caps(in->l->plan);
         const struct strings *lists[CAPS_SET_MAX] = {
                 [CAPS_BOUNDING] = &c->bounding,   [CAPS_EFFECTIVE] = &c->effective,
                 [CAPS_PERMITTED] = &c->permitted, [CAPS_INHERITABLE] = &c->inheritable,

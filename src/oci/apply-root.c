@@ -38,6 +38,10 @@ int root_sysctl(struct init *in, const struct op *op, struct err *e)
 
 static int by_pivot(struct err *e)
 {
+        AUTO_FD int old = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (old < 0)
+                return err_sys(e, errno, "cannot open the host's root");
         /* The new root doubles as the place of the old one, which then lies on top and is let go
          * (pivot_root(2), "pivot_root(".", ".")"). */
         if (sys_pivot_root(".", ".") < 0) {
@@ -48,8 +52,11 @@ static int by_pivot(struct err *e)
                         err_hint(e, "the host's root may be a ramfs: use --no-pivot");
                 return -1;
         }
-        /* With rootfsPropagation "shared" this would otherwise unmount the host's file systems. */
-        mount_propagation(".", 1 << 19, true);
+        /* "." must be the old root from here on. With rootfsPropagation "shared" letting go of it would
+         * otherwise unmount the host's file systems. */
+        if (fchdir(old) < 0)
+                return err_sys(e, errno, "cannot go back to the host's root");
+        mount_propagation(".", mount_opt_find("rslave")->value, true);
         if (umount2(".", MNT_DETACH) < 0)
                 return err_sys(e, errno, "cannot let go of the host's root");
         return 0;

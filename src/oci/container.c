@@ -115,6 +115,19 @@ static bool get_bool(const struct json *j, const char *name)
         return v && v->type == JSON_BOOL && v->b;
 }
 
+static void read_stdio(struct arena *a, const struct json *j, struct container *c)
+{
+        const struct json *list = json_get(j, "stdio");
+
+        if (!list || list->type != JSON_ARRAY)
+                return;
+        for (uint32_t i = 0; i < MIN(list->n, 3u); i++) {
+                const char *s = json_str(&list->items[i], NULL);
+
+                c->stdio[i] = s ? arena_strdup(a, s) : NULL;
+        }
+}
+
 static int read_state(struct arena *a, struct container *c, struct err *e)
 {
         AUTO_FREE char *text = NULL;
@@ -144,6 +157,8 @@ static int read_state(struct arena *a, struct container *c, struct err *e)
         c->rdt_made = get_bool(&j, "rdtMade");
         c->rdt_monitor = get_bool(&j, "rdtMonitor");
         c->notify_socket = copy_str(a, &j, "notifySocket");
+        c->time_ns = get_bool(&j, "timeNamespace");
+        read_stdio(a, &j, c);
         if (json_to_i64(json_get(&j, "pid"), &pid))
                 c->pid = (pid_t)pid;
         json_to_u64(json_get(&j, "pidStart"), &c->pid_start);
@@ -195,6 +210,16 @@ static void put_optional(struct json_writer *w, const char *name, const char *va
                 json_put_str(w, name, value);
 }
 
+static void put_stdio(struct json_writer *w, const struct container *c)
+{
+        if (!c->stdio[0] && !c->stdio[1] && !c->stdio[2])
+                return;
+        json_open(w, "stdio", '[');
+        for (int i = 0; i < 3; i++)
+                json_put_str(w, NULL, c->stdio[i]);
+        json_close(w, ']');
+}
+
 int container_save(const struct container *c, struct err *e)
 {
         AUTO_BUF text = { 0 };
@@ -220,6 +245,9 @@ int container_save(const struct container *c, struct err *e)
         if (c->rdt)
                 json_put_bool(&w, "rdtMonitor", c->rdt_monitor);
         put_optional(&w, "notifySocket", c->notify_socket);
+        if (c->time_ns)
+                json_put_bool(&w, "timeNamespace", true);
+        put_stdio(&w, c);
         json_close(&w, '}');
         buf_putc(&text, '\n');
         r = fd_replace_at(c->dir, "state.json", text.s, text.len, 0600, 0);
@@ -299,7 +327,10 @@ int container_spec(struct arena *a, const struct container *c, struct spec *ret,
                 return err_sys(e, r, "cannot read the saved configuration of container \"%s\"",
                                c->id);
         /* Strings of the tree point into the arena, not into text. */
-        return spec_parse(a, text, n, ret, e);
+        if (spec_parse(a, text, n, ret, e) < 0)
+                return -1;
+        ret->linux_.namespaces[NS_TIME].present |= c->time_ns;
+        return 0;
 }
 
 int container_cgroup(struct arena *a, const struct container *c, struct cgroup *ret, struct err *e)

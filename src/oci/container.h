@@ -45,6 +45,8 @@ struct container {
         const char *rdt;     /* closID, or NULL */
         bool rdt_made, rdt_monitor;
         const char *notify_socket; /* the host's, or NULL */
+        const char *stdio[3];      /* what descriptors 0-2 were at first: "pipe:[123]"; or NULL */
+        bool time_ns;              /* restored into a time namespace that its configuration lacks */
         int dir;                   /* the state directory, or -1 */
         int lock;                  /* held by whoever changes the container, or -1 */
 };

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "kernel/sys.h"
+#include "oci/creation.h"
 #include "oci/foreground.h"
 #include "oci/hook.h"
 #include "oci/launch.h"
@@ -24,30 +25,14 @@
 #include "oci/sd-notify.h"
 #include "oci/sync.h"
 
-/* One create or run, from the configuration to the launch. */
-struct creation {
-        const struct runtime *rt;
-        const struct create_options *o;
-        struct arena arena;
-        char *config; /* text of config.json */
-        size_t config_len;
-        struct spec spec;
-        struct cgroup_layout cgroups;
-        struct plan plan;
-        struct container container;
-        struct launch launch;
-        const char *bundle;
-};
-
-static void creation_init(struct creation *c, const struct runtime *rt,
-                          const struct create_options *o)
+void creation_init(struct creation *c, const struct runtime *rt, const struct create_options *o)
 {
         *c = (struct creation){ .rt = rt, .o = o, .container = CONTAINER_INIT };
         launch_init(&c->launch);
         c->launch.plan = &c->plan;
 }
 
-static void creation_done(struct creation *c)
+void creation_done(struct creation *c)
 {
         launch_done(&c->launch);
         container_done(&c->container);
@@ -129,10 +114,32 @@ static int check_console(const struct creation *c, bool detached, struct err *e)
         return 0;
 }
 
+int creation_load(struct creation *c, bool detached, struct err *e)
+{
+        if (load(c, e) < 0 || check_console(c, detached, e) < 0)
+                return -1;
+        return make_plan(c, e);
+}
+
 /* The owner's name from /etc/passwd, read as text: a static program has no name service. */
 static const char *owner_name(struct arena *a)
 {
         return geteuid() == 0 ? "root" : arena_printf(a, "%u", geteuid());
+}
+
+/* What the process gets as its standard descriptors, for a checkpoint to recognize: "pipe:[123]". */
+static void note_stdio(struct creation *c)
+{
+        bool tty = c->spec.process && c->spec.process->terminal;
+        char text[256];
+
+        for (int i = 0; i < 3 && !tty; i++) {
+                struct fd_path path = fd_path(i);
+                ssize_t n = readlink(path.s, text, sizeof text);
+
+                if (n > 0)
+                        c->container.stdio[i] = arena_strndup(&c->arena, text, (size_t)n);
+        }
 }
 
 static void fill_container(struct creation *c)
@@ -151,9 +158,10 @@ static void fill_container(struct creation *c)
         c->container.created = arena_printf(&c->arena, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
                                             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
                                             tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);
+        note_stdio(c);
 }
 
-static int open_console(struct creation *c, int *ret_master_sock, struct err *e)
+int creation_open_console(struct creation *c, int *ret_master_sock, struct err *e)
 {
         int pair[2];
 
@@ -170,8 +178,7 @@ static int open_console(struct creation *c, int *ret_master_sock, struct err *e)
         return 0;
 }
 
-/* From nothing to an init that is ready. */
-static int bring_up(struct creation *c, enum launch_mode mode, struct err *e)
+int creation_record(struct creation *c, enum launch_mode mode, struct err *e)
 {
         int r = fd_replace_at(c->container.dir, "config.json", c->config, c->config_len, 0600, 0);
 
@@ -182,9 +189,11 @@ static int bring_up(struct creation *c, enum launch_mode mode, struct err *e)
         c->launch.container = &c->container;
         c->launch.log = c->rt->log;
         c->launch.arena = &c->arena;
-        if (container_save(&c->container, e) < 0 || launch_prepare(&c->launch, e) < 0 ||
-            launch_spawn(&c->launch, e) < 0)
-                return -1;
+        return container_save(&c->container, e);
+}
+
+int creation_announce(struct creation *c, struct err *e)
+{
         if (c->o->pid_file && runtime_pid_file(c->o->pid_file, c->launch.init, e) < 0)
                 return -1;
         if (c->o->pidfd_socket && runtime_pidfd_send(c->o->pidfd_socket, c->launch.pidfd, e) < 0)
@@ -192,8 +201,16 @@ static int bring_up(struct creation *c, enum launch_mode mode, struct err *e)
         return 0;
 }
 
-/* Undoes all of it; the error that caused it is what the caller gets to see. */
-static void take_down(struct creation *c)
+/* From nothing to an init that is ready. */
+static int bring_up(struct creation *c, enum launch_mode mode, struct err *e)
+{
+        if (creation_record(c, mode, e) < 0 || launch_prepare(&c->launch, e) < 0 ||
+            launch_spawn(&c->launch, e) < 0)
+                return -1;
+        return creation_announce(c, e);
+}
+
+void creation_undo(struct creation *c)
 {
         struct err ignored = { 0 };
 
@@ -211,15 +228,14 @@ int runtime_create(const struct runtime *rt, const struct create_options *o, str
 
         creation_init(&c, rt, o);
         if (runtime_preserve_fds(o->preserve_fds, &c.launch.preserve_fds, e) < 0 ||
-            load(&c, e) < 0 || check_console(&c, true, e) < 0 || make_plan(&c, e) < 0 ||
-            open_console(&c, &unused, e) < 0 ||
+            creation_load(&c, true, e) < 0 || creation_open_console(&c, &unused, e) < 0 ||
             container_make(rt->root, o->id, &c.container, e) < 0)
                 goto out;
         r = bring_up(&c, LAUNCH_CREATE, e);
         if (r == 0)
                 r = launch_release(&c.launch, e);
         if (r < 0)
-                take_down(&c);
+                creation_undo(&c);
 out:
         creation_done(&c);
         return r;
@@ -376,8 +392,8 @@ int runtime_run(const struct runtime *rt, const struct create_options *o, int *r
 
         creation_init(&c, rt, o);
         if (runtime_preserve_fds(o->preserve_fds, &c.launch.preserve_fds, e) < 0 ||
-            load(&c, e) < 0 || check_console(&c, o->detach, e) < 0 || make_plan(&c, e) < 0 ||
-            open_console(&c, &f.console_sock, e) < 0 ||
+            creation_load(&c, o->detach, e) < 0 ||
+            creation_open_console(&c, &f.console_sock, e) < 0 ||
             container_make(rt->root, o->id, &c.container, e) < 0)
                 goto out;
         if (!o->detach)
@@ -385,7 +401,7 @@ int runtime_run(const struct runtime *rt, const struct create_options *o, int *r
         r = run_up(&c, &f, ret_status, e);
         foreground_end(&f);
         if (r < 0)
-                take_down(&c);
+                creation_undo(&c);
         else if (!o->detach && !o->keep)
                 r = runtime_destroy(rt, &c.container, &c.spec, e);
 out:

@@ -127,6 +127,8 @@ static int process_from_file(struct execution *x, struct err *e)
                 return err_sys(e, r, "cannot read process file \"%s\"", x->o->process);
         if (spec_parse_process(&x->arena, text, n, &x->process, e) < 0)
                 return err_in(e, "process file \"%s\"", x->o->process);
+        if (!x->process.capabilities && x->spec.process)
+                x->process.capabilities = x->spec.process->capabilities;
         if (x->o->tty)
                 x->process.terminal = true;
         return 0;
@@ -158,8 +160,9 @@ static int prepare_join(struct execution *x, struct err *e)
         if (x->cgroup.n == 0)
                 return 0;
         r = cgroup_join_prepare(&x->cgroup, &x->o->cgroups, x->container.pid, &x->launch.join, &f);
+        /* Without init's pid it is not asked whether the cgroup is frozen: we wait in it then. */
         if (r < 0 && f.what == CGROUP_FAULT_FROZEN && x->o->ignore_paused)
-                return 0;
+                r = cgroup_join_prepare(&x->cgroup, &x->o->cgroups, 0, &x->launch.join, &f);
         return r < 0 ? cgroup_err(e, &f) : 0;
 }
 

@@ -33,6 +33,8 @@ void foreground_begin(struct foreground *f, bool subreaper)
         sigdelset(&all, SIGFPE);
         sigdelset(&all, SIGILL);
         sigdelset(&all, SIGABRT);
+        /* Ignored by the program's main; blocked as well it would stay pending. */
+        sigdelset(&all, SIGPIPE);
         sigprocmask(SIG_BLOCK, &all, &f->old_mask);
         f->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
         if (subreaper)

@@ -52,8 +52,10 @@ _Noreturn static void become(const struct spec_hook *h, int in, int out, const c
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGPIPE, SIG_DFL);
-        if (dup2(in, 0) < 0 || dup2(out, 2) < 0 || (cwd && chdir(cwd) < 0))
+        if (dup2(in, 0) < 0 || dup2(out, 2) < 0)
                 _exit(127);
+        if (cwd && chdir(cwd) < 0)
+                cwd = "/"; /* the bundle may be gone, or out of sight */
         sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
         execve(h->path, vector(&h->args, h->path), vector(&h->env, NULL));
         saved = errno;
@@ -175,7 +177,6 @@ int hook_run(enum spec_hook_kind kind, const struct spec_hook *h, const char *st
         struct run r = { .pidfd = -1, .in = -1, .err = -1, .state = state, .left = strlen(state) };
         int64_t deadline = h->timeout.set ? now_ms() + h->timeout.v * 1000 : -1;
         int status = 0, rc = spawn(&r, h, cwd);
-        void (*old)(int) = signal(SIGPIPE, SIG_IGN);
 
         if (rc == 0)
                 rc = attend(&r, deadline);
@@ -184,7 +185,6 @@ int hook_run(enum spec_hook_kind kind, const struct spec_hook *h, const char *st
         if (r.pid > 0)
                 while (waitpid(r.pid, &status, 0) < 0 && errno == EINTR)
                         ;
-        signal(SIGPIPE, old);
         fd_close(r.pidfd);
         fd_close(r.in);
         fd_close(r.err);

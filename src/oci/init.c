@@ -68,10 +68,15 @@ int init_stage(struct init *in, enum stage stage, struct err *e)
 {
         const struct plan *p = in->l->plan;
 
-        for (size_t i = 0; i < p->n; i++)
-                if (p->ops[i].stage == stage && init_ops[p->ops[i].kind] &&
-                    init_ops[p->ops[i].kind](in, &p->ops[i], e) < 0)
+        for (size_t i = 0; i < p->n; i++) {
+                const struct op *op = &p->ops[i];
+
+                if (op->stage != stage || !init_ops[op->kind])
+                        continue;
+                launch_log(in->l, op);
+                if (init_ops[op->kind](in, op, e) < 0)
                         return -1;
+        }
         return 0;
 }
 
@@ -191,13 +196,15 @@ static void await_start(struct init *in)
         in->sync = in->l->fifo_result;
 }
 
-static void unblock_signals(void)
+/* What the caller had blocked or ignored is no business of the container's. */
+static void reset_signals(void)
 {
         sigset_t none;
 
+        for (int sig = 1; sig < NSIG; sig++)
+                signal(sig, SIG_DFL);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        signal(SIGPIPE, SIG_DFL);
 }
 
 _Noreturn void init_main(struct init *in)
@@ -209,7 +216,7 @@ _Noreturn void init_main(struct init *in)
         if (build(in, &e) < 0 || init_stage(in, STAGE_PROCESS, &e) < 0)
                 fail(in, &e);
         await_start(in);
-        unblock_signals();
+        reset_signals();
         init_stage(in, STAGE_START, &e);
         fail(in, &e);
 }

@@ -26,6 +26,7 @@ void launch_init(struct launch *l)
                               .sync = -1,
                               .fifo_start = -1,
                               .fifo_result = -1,
+                              .notify_source = -1,
                               .root_source = -1,
                               .target = -1,
                               .rdt = -1,
@@ -39,6 +40,7 @@ void launch_done(struct launch *l)
         l->sync = fd_close(l->sync);
         l->fifo_start = fd_close(l->fifo_start);
         l->fifo_result = fd_close(l->fifo_result);
+        l->notify_source = fd_close(l->notify_source);
         l->root_source = fd_close(l->root_source);
         for (unsigned i = 0; l->sources && i < l->plan->n_sources; i++)
                 l->sources[i] = fd_close(l->sources[i]);
@@ -49,13 +51,25 @@ void launch_done(struct launch *l)
         l->console_sock = fd_close(l->console_sock);
 }
 
+void launch_log(const struct launch *l, const struct op *op)
+{
+        AUTO_BUF text = { 0 };
+
+        if (!l->log || l->log->level > LOG_LEVEL_DEBUG)
+                return;
+        plan_print_op(l->plan, op, &text);
+        log_debug(l->log, "id=%s %s", l->plan->id, buf_str(&text));
+}
+
 int launch_stage(struct launch *l, enum stage stage, struct err *e)
 {
         for (size_t i = 0; i < l->plan->n; i++) {
                 const struct op *op = &l->plan->ops[i];
 
-                if (op->stage == stage && runtime_ops[op->kind] &&
-                    runtime_ops[op->kind](l, op, e) < 0)
+                if (op->stage != stage || !runtime_ops[op->kind])
+                        continue;
+                launch_log(l, op);
+                if (runtime_ops[op->kind](l, op, e) < 0)
                         return -1;
         }
         return 0;
@@ -66,7 +80,9 @@ int launch_hook(struct launch *l, const struct op *op, enum status status, struc
         AUTO_BUF state = { 0 };
 
         container_state_json(l->container, status, &l->plan->spec->annotations, 0, &state);
-        return hook_run(op->hook.kind, op->hook.hook, buf_str(&state), l->plan->bundle, e);
+        /* The bundle is the host's: a hook inside the container's root stays where it is. */
+        return hook_run(op->hook.kind, op->hook.hook, buf_str(&state),
+                        op->stage == STAGE_START ? NULL : l->plan->bundle, e);
 }
 
 int launch_prepare(struct launch *l, struct err *e)
@@ -342,6 +358,7 @@ void launch_abort(struct launch *l)
 {
         if (l->init <= 0)
                 return;
+        launch_return_net(l);
         if (l->pidfd >= 0)
                 sys_pidfd_send_signal(l->pidfd, SIGKILL);
         reap(l->init);

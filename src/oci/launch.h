@@ -42,19 +42,21 @@ struct launch {
         struct container *container;
         const struct log *log;
         struct arena *arena;
-        unsigned preserve_fds;  /* descriptors from 3 on that init keeps */
-        int console_sock;       /* connected; gets the pty's master; or -1 */
+        unsigned preserve_fds; /* descriptors from 3 on that init keeps */
+        int console_sock;      /* connected; gets the pty's master; or -1 */
         /* kept while it lasts */
         int proc; /* L4: O_PATH */
         int sync; /* this process's end */
         int fifo_start, fifo_result;
-        int root_source; /* the root's detached tree, opened on the host, or -1 */
-        int *sources;    /* [plan->n_sources], or -1 */
+        int notify_source; /* the sd_notify directory's detached tree, or -1 */
+        int root_source;   /* the root's detached tree, opened on the host, or -1 */
+        int *sources;      /* [plan->n_sources], or -1 */
         struct cgroup_join join;
         struct seccomp_plan seccomp;
-        int target;       /* LAUNCH_EXEC: pidfd of the container's init */
-        int rdt;          /* the resctrl class, or -1 */
-        bool cgroup_made; /* it is ours to remove */
+        int target;         /* LAUNCH_EXEC: pidfd of the container's init */
+        int rdt;            /* the resctrl class, or -1 */
+        unsigned net_moved; /* netDevices that are in init's namespace by now */
+        bool cgroup_made;   /* it is ours to remove */
         /* results */
         pid_t init;
         int pidfd;         /* of init */
@@ -110,8 +112,13 @@ _Noreturn void joiner_main(struct init *in);
 /* Carries out all ops of a stage, in order. */
 int init_stage(struct init *in, enum stage stage, struct err *e);
 int launch_stage(struct launch *l, enum stage stage, struct err *e);
+/* Says at debug what is about to be done. */
+void launch_log(const struct launch *l, const struct op *op);
 /* hooks of both sides: runs op->hook with the state as it is now. */
 int launch_hook(struct launch *l, const struct op *op, enum status status, struct err *e);
+
+/* Takes the network devices back that init got: an operation that failed has not happened. */
+void launch_return_net(struct launch *l);
 
 /* resctrl: apply-rdt.c */
 runtime_fn runtime_rdt_make, runtime_rdt_assign;

@@ -96,6 +96,8 @@ static int add_option(struct arena *a, struct plan_mount *m, const char *option,
                 m->tmpcopyup = true;
                 break;
         case MOUNT_OPT_REMOUNT:
+                m->remount = true;
+                break;
         case MOUNT_OPT_IGNORE:
                 break;
         }
@@ -199,13 +201,13 @@ static int add_mount(struct arena *a, const struct plan_input *in, struct plan *
                         return -1;
         if (check_idmap(p, m, e) < 0 || check_below_proc(m, e) < 0)
                 return -1;
-        if (m->bind && bind_source(a, in->bundle, m, e) < 0)
+        if (m->bind && !m->remount && bind_source(a, in->bundle, m, e) < 0)
                 return -1;
         if (!m->bind && str_empty(s->type))
                 return err_set(e, ERR_INVALID,
                                "%s.type: it is required unless this is a bind mount", m->field);
         finish_type(m);
-        if (m->bind && ((p->userns && !(in->flags & PLAN_ROOTLESS)) || m->idmap)) {
+        if (m->bind && !m->remount && ((p->userns && !(in->flags & PLAN_ROOTLESS)) || m->idmap)) {
                 m->on_host = true;
                 m->index = (int)p->n_sources++;
                 plan_add(a, p, STAGE_HOST, OP_SOURCE)->mount = m;

@@ -218,13 +218,13 @@ static void put_process_details(const struct plan *p, const struct op *op, struc
                            p->spec->linux_.seccomp->n_rules);
                 break;
         case OP_CAP_BOUNDING:
-                put_caps(out, "to", &s->capabilities->bounding);
+                put_caps(out, "to", &plan_caps(p)->bounding);
                 break;
         case OP_CAPS:
-                put_caps(out, "effective", &s->capabilities->effective);
-                put_caps(out, "permitted", &s->capabilities->permitted);
-                put_caps(out, "inheritable", &s->capabilities->inheritable);
-                put_caps(out, "ambient", &s->capabilities->ambient);
+                put_caps(out, "effective", &plan_caps(p)->effective);
+                put_caps(out, "permitted", &plan_caps(p)->permitted);
+                put_caps(out, "inheritable", &plan_caps(p)->inheritable);
+                put_caps(out, "ambient", &plan_caps(p)->ambient);
                 break;
         case OP_USER:
                 put_user(out, &s->user);

@@ -3,6 +3,13 @@
 #include "kernel/lsm.h"
 #include "oci/plan.h"
 
+const struct spec_caps *plan_caps(const struct plan *p)
+{
+        static const struct spec_caps none;
+
+        return p->process->capabilities ? p->process->capabilities : &none;
+}
+
 static void add_label(struct arena *a, struct plan *p, enum lsm_kind kind, const char *label)
 {
         struct op *op;
@@ -63,12 +70,10 @@ int plan_process(struct arena *a, struct plan *p, unsigned flags, bool exec, str
                 s->user.umask.set ? (int64_t)s->user.umask.v : 0022;
         if (early_filter)
                 plan_add(a, p, STAGE_PROCESS, OP_SECCOMP);
-        if (s->capabilities)
-                plan_add(a, p, STAGE_PROCESS, OP_CAP_BOUNDING);
+        plan_add(a, p, STAGE_PROCESS, OP_CAP_BOUNDING);
         plan_add(a, p, STAGE_PROCESS, OP_USER);
         plan_add(a, p, STAGE_PROCESS, OP_CWD)->text = s->cwd;
-        if (s->capabilities)
-                plan_add(a, p, STAGE_PROCESS, OP_CAPS);
+        plan_add(a, p, STAGE_PROCESS, OP_CAPS);
         if (s->no_new_privileges)
                 plan_add(a, p, STAGE_PROCESS, OP_NO_NEW_PRIVS);
         plan_add(a, p, STAGE_PROCESS, OP_FIND_EXEC)->text = s->args.v[0];

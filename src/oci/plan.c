@@ -248,6 +248,7 @@ int plan_create(struct arena *a, const struct plan_input *in, struct plan *p, st
                             .id = in->id,
                             .bundle = in->bundle,
                             .state_dir = in->state_dir,
+                            .flags = in->flags,
                             .notify_socket = in->notify_socket };
         if (str_empty(s->root.path))
                 return err_set(e, ERR_INVALID, "root.path: it is required on Linux");
@@ -281,9 +282,11 @@ int plan_exec(struct arena *a, const struct plan_exec_input *in, struct plan *p,
         const struct spec_linux *l = &in->spec->linux_;
         uint64_t flags = 0;
 
-        *p = (struct plan){
-                .spec = in->spec, .process = in->process, .id = in->id, .bundle = in->bundle
-        };
+        *p = (struct plan){ .spec = in->spec,
+                            .process = in->process,
+                            .id = in->id,
+                            .bundle = in->bundle,
+                            .flags = in->flags };
         for (int k = 0; k < NS_MAX; k++)
                 if (l->namespaces[k].present)
                         flags |= ns_flags[k];

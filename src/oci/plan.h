@@ -107,7 +107,7 @@ extern const char *const op_names[OP_MAX];
 struct plan_mount {
         const struct spec_mount *spec;
         const char *field; /* "mounts[3]", for errors */
-        bool bind, rec, tmpcopyup, idmap, idmap_rec;
+        bool bind, rec, remount, tmpcopyup, idmap, idmap_rec;
         bool no_links;      /* proc and sysfs: the target must be no symlink */
         bool readonly_late; /* tmpfs given "ro": read-only only once it is filled */
         const char *source; /* absolute where bind */
@@ -156,6 +156,7 @@ struct plan {
         struct op *ops;
         size_t n, cap;
         uint64_t ns_new; /* CLONE_NEW* that init is cloned with */
+        unsigned flags;  /* enum plan_flags, as given */
         bool userns;     /* init is in a user namespace of its own, new or joined */
         bool userns_new;
         bool listener;         /* seccomp hands out a notification descriptor */
@@ -211,5 +212,7 @@ bool plan_has_stage(const struct plan *p, enum stage stage);
 struct op *plan_add(struct arena *a, struct plan *p, enum stage stage, enum op_kind kind);
 /* plan-mount.c: STAGE_MOUNT's and STAGE_HOST's part of spec->mounts. */
 int plan_mounts(struct arena *a, const struct plan_input *in, struct plan *p, struct err *e);
+/* The process's capabilities: without the object none, as with runc. */
+const struct spec_caps *plan_caps(const struct plan *p);
 /* plan-process.c: STAGE_PROCESS and STAGE_START. */
 int plan_process(struct arena *a, struct plan *p, unsigned flags, bool exec, struct err *e);

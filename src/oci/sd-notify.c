@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -30,9 +31,13 @@ int sd_notify_make(struct container *c, struct err *e)
 int mount_notify(struct init *in, const struct op *op, struct err *e)
 {
         AUTO_FD int target = resolve_make(in->root, SD_NOTIFY_DIR, 1, 0755);
-        AUTO_FD int tree = mount_copy(in->l->container->dir, "notify", false);
-        int r = target < 0 ? target : tree < 0 ? tree : mount_attach(tree, target);
+        char path[PATH_MAX];
+        AUTO_FD int tree = -1;
 
+        snprintf(path, sizeof path, "%s/notify", in->l->plan->state_dir);
+        tree = in->l->notify_source >= 0 ? TAKE_FD(in->l->notify_source)
+                                         : mount_copy(AT_FDCWD, path, false);
+        int r = target < 0 ? target : tree < 0 ? tree : mount_attach(tree, target);
         return r < 0 ? err_sys(e, r, "cannot mount the notify socket on \"%s\"", SD_NOTIFY_DIR) : 0;
 }
 

@@ -53,7 +53,7 @@ struct spec_table;
 struct spec_field {
         const char *name;
         enum spec_kind kind;
-        bool required; /* SPEC_STR, SPEC_LETTER */
+        bool required; /* SPEC_STR, SPEC_LETTER, SPEC_U32 */
         uint32_t offset, count;
         int64_t min, absent; /* absent: what SPEC_INT is without the property */
         uint64_t max;

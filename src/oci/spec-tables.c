@@ -22,6 +22,8 @@
 #define UINT(T, key, m, hi) FIELD(T, key, SPEC_UINT, m, uint64_t, .max = (hi))
 #define OPT_UINT(T, key, m, hi) FIELD(T, key, SPEC_OPT_UINT, m, struct opt_u64, .max = (hi))
 #define U32(T, key, m, hi) FIELD(T, key, SPEC_U32, m, uint32_t, .max = (hi))
+#define U32_NEEDED(T, key, m, hi)                                                                  \
+        FIELD(T, key, SPEC_U32, m, uint32_t, .max = (hi), .required = true)
 #define U32S(T, key, m, c, hi)                                                                     \
         FIELD(T, key, SPEC_U32S, m, uint32_t *, .count = AT(T, c, size_t), .max = (hi))
 #define STR(T, key, m) FIELD(T, key, SPEC_STR, m, const char *)
@@ -138,9 +140,9 @@ const struct spec_table spec_table_process = { process_fields, sizeof(struct spe
 /* ---- mounts, hooks ---- */
 
 static const struct spec_field id_mapping_fields[] = {
-        U32(spec_id_mapping, "containerID", container_id, UINT32_MAX),
-        U32(spec_id_mapping, "hostID", host_id, UINT32_MAX),
-        U32(spec_id_mapping, "size", size, UINT32_MAX),
+        U32_NEEDED(spec_id_mapping, "containerID", container_id, UINT32_MAX),
+        U32_NEEDED(spec_id_mapping, "hostID", host_id, UINT32_MAX),
+        U32_NEEDED(spec_id_mapping, "size", size, UINT32_MAX),
         {},
 };
 TABLE(id_mapping, spec_id_mapping);

@@ -70,7 +70,7 @@ int spec_parse(struct arena *a, const char *text, size_t n, struct spec *ret, st
         if (parse(a, text, n, &spec_table_config, NULL, &s, e) < 0)
                 return -1;
         /* As runc: an empty profile switches seccomp off. */
-        if (s.linux_.seccomp && !s.linux_.seccomp->default_action && s.linux_.seccomp->n_rules == 0)
+        if (s.linux_.seccomp && !s.linux_.seccomp->default_action && !s.linux_.seccomp->rules)
                 s.linux_.seccomp = NULL;
         if (spec_check(&s, e) < 0)
                 return -1;

@@ -1,6 +1,7 @@
 /* berth-oci: parse, set up, run one command, report. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@ static void print_version(void)
 {
         AUTO_BUF out = { 0 };
 
-        buf_puts(&out, "berth-oci version " BERTH_VERSION "\nspec: 1.3.0\n");
+        buf_puts(&out,
+                 "berth-oci version " BERTH_VERSION "\ncommit: " BERTH_COMMIT "\nspec: 1.3.0\n");
         print(&out);
 }
 
@@ -127,6 +129,8 @@ int main(int argc, char **argv)
         int status;
 
         fill_standard_fds();
+        /* A reader that went away must not kill us halfway: writes fail instead. */
+        signal(SIGPIPE, SIG_IGN);
         status = run(&c, argc, argv, &e);
         if (status < 0) {
                 report(&c, &e);
