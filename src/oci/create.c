@@ -57,7 +57,8 @@ static int load(struct creation *c, struct err *e)
 
                 if (dir < 0)
                         return err_sys(e, errno, "cannot open bundle \"%s\"", c->bundle);
-                r = fd_read_file_at(dir, "config.json", SPEC_MAX_BYTES, &c->config, &c->config_len);
+                r = fd_read_regular_at(dir, "config.json", SPEC_MAX_BYTES, &c->config,
+                                       &c->config_len);
                 if (r == -ENOENT) {
                         err_sys(e, r, "cannot read \"%s/config.json\"", c->bundle);
                         return err_hint(e, "`berth-oci spec` writes a default one");
