@@ -16,11 +16,12 @@ struct machine {
         uint8_t stack[STACK_SIZE];
 };
 
+/* at is the program's to choose: any 64-bit number. n is at most 8. */
 static uint8_t *memory(struct machine *m, uint64_t at, size_t n, bool write)
 {
-        if (!write && at >= CONTEXT_AT && at + n <= CONTEXT_AT + sizeof m->context)
+        if (!write && at >= CONTEXT_AT && at <= CONTEXT_AT + sizeof m->context - n)
                 return (uint8_t *)&m->context + (at - CONTEXT_AT);
-        if (at >= STACK_TOP - STACK_SIZE && at + n <= STACK_TOP)
+        if (at >= STACK_TOP - STACK_SIZE && at <= STACK_TOP - n)
                 return m->stack + (at - (STACK_TOP - STACK_SIZE));
         return NULL;
 }

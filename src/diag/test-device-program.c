@@ -120,6 +120,9 @@ static void test_refused(void **state)
         static const struct bpf_insn far[] = { I(BPF_JMP | BPF_JA, 0, 0, -32768, 0) };
         static const struct bpf_insn map[] = { I(BPF_LD | BPF_IMM | BPF_DW, 2, 1, 0, 3),
                                                I(0, 0, 0, 0, 0), RETURN(1) };
+        /* An address so high that its end would wrap around. */
+        static const struct bpf_insn high[] = { I(BPF_ALU64 | BPF_MOV | BPF_K, 1, 0, 0, -1),
+                                                I(BPF_LDX | BPF_MEM | BPF_DW, 0, 1, 0, 0), EXIT };
         static const struct bpf_insn reg[] = { I(BPF_ALU64 | BPF_MOV | BPF_K, 12, 0, 0, 1), EXIT };
         static const struct bpf_insn write[] = { I(BPF_ST | BPF_MEM | BPF_W, 1, 0, 0, 1), EXIT };
 
@@ -130,6 +133,7 @@ static void test_refused(void **state)
         assert_int_equal(ask(wild, 2, 'c', 1, 3, 1), -EINVAL);
         assert_int_equal(ask(far, 1, 'c', 1, 3, 1), -EINVAL);
         assert_int_equal(ask(reg, 2, 'c', 1, 3, 1), -EINVAL);
+        assert_int_equal(ask(high, 3, 'c', 1, 3, 1), -EINVAL);
         assert_int_equal(ask(write, 2, 'c', 1, 3, 1), -EINVAL);
         assert_int_equal(ask(NULL, 0, 'c', 1, 3, 1), -EINVAL);
 }
