@@ -78,15 +78,12 @@ ssize_t fd_read_text_at(int dir, const char *path, char *buf, size_t cap)
         return fd < 0 ? -errno : fd_read_text(fd, buf, cap);
 }
 
-int fd_read_file_at(int dir, const char *path, size_t limit, char **ret_data, size_t *ret_len)
+static int read_whole(int fd, size_t limit, char **ret_data, size_t *ret_len)
 {
-        AUTO_FD int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         size_t cap = 4096, len = 0;
         struct stat st;
         char *data;
 
-        if (fd < 0)
-                return -errno;
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (S_ISDIR(st.st_mode))
@@ -127,6 +124,23 @@ int fd_read_file_at(int dir, const char *path, size_t limit, char **ret_data, si
         *ret_data = data;
         *ret_len = len;
         return 0;
+}
+
+int fd_read_file_at(int dir, const char *path, size_t limit, char **ret_data, size_t *ret_len)
+{
+        AUTO_FD int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+        return fd < 0 ? -errno : read_whole(fd, limit, ret_data, ret_len);
+}
+
+int fd_read_regular_at(int dir, const char *path, size_t limit, char **ret_data, size_t *ret_len)
+{
+        AUTO_FD int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        return S_ISREG(st.st_mode) ? read_whole(fd, limit, ret_data, ret_len) : -EINVAL;
 }
 
 int fd_replace_at(int dir, const char *name, const void *data, size_t n, mode_t mode, int sync)

@@ -38,6 +38,8 @@ ssize_t fd_read_text_at(int dir, const char *path, char *buf, size_t cap);
 /* Reads a whole file into the heap, ended by a NUL: *ret_data is the caller's to free, *ret_len
  * does not count the NUL. -EFBIG beyond limit bytes, without having read the rest. */
 int fd_read_file_at(int dir, const char *path, size_t limit, char **ret_data, size_t *ret_len);
+/* The same of a regular file; -EINVAL for anything else, without waiting for a FIFO's writer. */
+int fd_read_regular_at(int dir, const char *path, size_t limit, char **ret_data, size_t *ret_len);
 
 /* Replaces dir/name by data: written to a temporary in dir, then renamed over it. With sync, file
  * and directory are flushed, so that a power cut leaves the old content or the new. */

@@ -46,17 +46,32 @@ static void put_json(struct buf *b, enum log_level level, const char *text)
                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);
 }
 
+/* Control characters would be commands to the reader's terminal; the line break before a hint is ours. */
+static void put_plain(struct buf *b, const char *text)
+{
+        for (; *text; text++) {
+                unsigned char c = (unsigned char)*text;
+
+                if ((c < 0x20 && c != '\n') || c == 0x7f)
+                        buf_printf(b, "\\x%02x", c);
+                else
+                        buf_putc(b, (char)c);
+        }
+}
+
 static void put_record(const struct log *l, enum log_level level, const char *text)
 {
         AUTO_BUF line = { 0 };
 
         if (l->format == LOG_FORMAT_JSON)
                 put_json(&line, level, text);
-        else if (level == LOG_LEVEL_ERROR)
-                buf_printf(&line, "%s: %s\n", l->program ? l->program : "berth", text);
-        else
-                buf_printf(&line, "%s: %s: %s\n", l->program ? l->program : "berth",
-                           log_level_names[level], text);
+        else {
+                buf_printf(&line, "%s: ", l->program ? l->program : "berth");
+                if (level != LOG_LEVEL_ERROR)
+                        buf_printf(&line, "%s: ", log_level_names[level]);
+                put_plain(&line, text);
+                buf_putc(&line, '\n');
+        }
         fd_write_all(l->fd, line.s, line.len);
 }
 

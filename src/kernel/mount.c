@@ -146,6 +146,32 @@ failed:
         return -saved;
 }
 
+int mount_reconfigure(int fd, const struct mount_param *params, size_t n, const char **ret_what,
+                      char *log, size_t cap)
+{
+        AUTO_FD int fs = sys_fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+        int saved;
+
+        *ret_what = NULL;
+        log[0] = 0;
+        if (fs < 0)
+                return -errno;
+        for (size_t i = 0; i < n; i++) {
+                unsigned cmd = params[i].value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
+
+                *ret_what = params[i].key;
+                if (sys_fsconfig(fs, cmd, params[i].key, params[i].value, 0) < 0)
+                        goto failed;
+        }
+        *ret_what = NULL;
+        if (sys_fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) == 0)
+                return 0;
+failed:
+        saved = errno;
+        read_log(fs, log, cap);
+        return -saved;
+}
+
 int mount_copy(int dir, const char *path, bool rec)
 {
         int fd = sys_open_tree(dir, path,

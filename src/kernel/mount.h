@@ -58,6 +58,9 @@ struct mount_param {
  * any. */
 int mount_new(const char *type, const char *source, const struct mount_param *params, size_t n,
               uint64_t attrs, const char **ret_what, char *log, size_t cap);
+/* Gives other parameters to the file system mounted at fd ("remount,size=1m"). As mount_new(). */
+int mount_reconfigure(int fd, const struct mount_param *params, size_t n, const char **ret_what,
+                      char *log, size_t cap);
 /* A detached copy of the mount at dir/path (path may be ""), of its whole tree where rec. */
 int mount_copy(int dir, const char *path, bool rec);
 /* Sets attributes on the mount at fd (detached or attached). */

@@ -51,6 +51,10 @@ static inline int sys_fsconfig(int fs, unsigned cmd, const char *key, const void
 {
         return (int)syscall(SYS_fsconfig, fs, cmd, key, value, aux);
 }
+static inline int sys_fspick(int dir, const char *path, unsigned flags)
+{
+        return (int)syscall(SYS_fspick, dir, path, flags);
+}
 static inline int sys_fsmount(int fs, unsigned flags, unsigned attr)
 {
         return (int)syscall(SYS_fsmount, fs, flags, attr);

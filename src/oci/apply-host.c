@@ -73,18 +73,25 @@ static int save_cgroup(struct launch *l, struct cgroup *c, struct err *e)
         return container_save(l->container, e);
 }
 
-static int make_cgroup(struct launch *l, const struct op *op, struct err *e)
+/* Somebody else's processes must not be killed by our cleaning up, so look before the state file says
+ * that this cgroup is ours. */
+static int check_unused(struct cgroup *c, struct err *e)
 {
-        struct cgroup *c = l->plan->cgroup;
-        struct cgroup_fail f = { 0 };
-
-        /* Somebody else's processes must not be killed by our cleaning up, so look before the state
-         * file says that this cgroup is ours. */
         if (count_missing(c) && cgroup_is_empty(c) == 0) {
                 err_set(e, ERR_STATE, "container's cgroup is not empty: \"%s\" has processes",
                         c->v[0].path);
                 return err_hint(e, "choose another linux.cgroupsPath, or end what runs there");
         }
+        return 0;
+}
+
+static int make_cgroup(struct launch *l, const struct op *op, struct err *e)
+{
+        struct cgroup *c = l->plan->cgroup;
+        struct cgroup_fail f = { 0 };
+
+        if (check_unused(c, e) < 0)
+                return -1;
         if (save_cgroup(l, c, e) < 0)
                 return -1;
         l->cgroup_made = true;
@@ -123,10 +130,31 @@ static int make_notify(struct launch *l, const struct op *op, struct err *e)
         return 0;
 }
 
+/* A copy made here is a peer of the host's mount, where that is shared (systemd makes / so): what is
+ * later mounted inside would show on the host. In init's namespace OP_PROPAGATION sees to that. */
+static int copy_host(struct launch *l, const char *path, bool rec, bool root)
+{
+        const struct op *cut = plan_find(l->plan, OP_PROPAGATION);
+        bool shared = cut && cut->flags == mount_opt_find("rshared")->value;
+        struct mount_attrs a = {
+                .propagation = shared ? mount_opt_find("private")->value : cut->flags,
+                .propagation_rec = !shared,
+        };
+        int fd = mount_copy(AT_FDCWD, path, rec), r;
+
+        if (fd < 0 || (shared && !root))
+                return fd;
+        r = mount_change(fd, &a);
+        if (r == 0)
+                return fd;
+        fd_close(fd);
+        return r;
+}
+
 static int open_source(struct launch *l, const struct op *op, struct err *e)
 {
         const struct plan_mount *m = op->mount;
-        int fd = mount_copy(AT_FDCWD, m->source, m->rec), r;
+        int fd = copy_host(l, m->source, m->rec, false), r;
 
         if (fd < 0)
                 return err_sys(e, fd, "%s: cannot open the source \"%s\"", m->field, m->source);
@@ -152,7 +180,7 @@ static int open_source(struct launch *l, const struct op *op, struct err *e)
 
 static int open_root(struct launch *l, const struct op *op, struct err *e)
 {
-        l->root_source = mount_copy(AT_FDCWD, l->plan->rootfs, true);
+        l->root_source = copy_host(l, l->plan->rootfs, true, true);
         if (l->root_source < 0)
                 return err_sys(e, l->root_source, "cannot open the root file system \"%s\"",
                                l->plan->rootfs);
@@ -191,6 +219,8 @@ static int start_scope(struct launch *l, const struct op *op, struct err *e)
         if (cgroup_is_empty(l->plan->cgroup) == 0)
                 return unit_in_use(&start.unit, e);
         start.properties = buf_str(&properties);
+        if (check_unused(l->plan->cgroup, e) < 0)
+                return -1;
         l->container->scope = s->cgroups_path ? s->cgroups_path : "";
         l->container->scope_user = start.unit.user;
         if (save_cgroup(l, l->plan->cgroup, e) < 0)
@@ -281,17 +311,19 @@ static int move_net(struct launch *l, const char *from, const char *to, bool bac
 {
         char path[64];
 
+        /* Kept: without it the namespace and its devices go with an init that fails. */
         snprintf(path, sizeof path, "/proc/%d/ns/net", l->init);
-        AUTO_FD int inside = open(path, O_RDONLY | O_CLOEXEC);
+        if (l->netns < 0)
+                l->netns = open(path, O_RDONLY | O_CLOEXEC);
         AUTO_FD int outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        if (inside < 0 || outside < 0)
+        if (l->netns < 0 || outside < 0)
                 return -errno;
         AUTO_FD int here = netlink_open();
-        AUTO_FD int there = netlink_open_in(inside);
+        AUTO_FD int there = netlink_open_in(l->netns);
         if (here < 0 || there < 0)
                 return here < 0 ? here : there;
         return back ? netdev_move(there, here, outside, from, to, ret_step)
-                    : netdev_move(here, there, inside, from, to, ret_step);
+                    : netdev_move(here, there, l->netns, from, to, ret_step);
 }
 
 static int move_net_device(struct launch *l, const struct op *op, struct err *e)

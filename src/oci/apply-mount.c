@@ -299,13 +299,20 @@ static int new_mount(struct init *in, const struct plan_mount *m, struct err *e)
         return attach(m, fd, target, e);
 }
 
-/* "remount": other attributes for what an earlier entry mounted there. */
+/* "remount": other attributes and parameters for what an earlier entry mounted there. */
 static int remount(struct init *in, const struct plan_mount *m, struct err *e)
 {
         AUTO_FD int target = resolve_in(in->root, m->spec->destination, 0, 0);
+        char words[256];
+        const char *what;
+        int r = 0;
 
         if (target < 0)
                 return no_target(m, target, e);
+        if (m->n_params && !m->bind)
+                r = mount_reconfigure(target, m->params, m->n_params, &what, words, sizeof words);
+        if (r < 0)
+                return new_failed(m, r, what, words, e);
         return change(m, target, e) < 0 ? -1 : propagate(m, target, e);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -25,8 +26,20 @@
 #include "oci/launch.h"
 #include "oci/sync.h"
 
+static int write_label(struct init *in, enum lsm_kind kind, enum lsm_attr attr, const char *label)
+{
+        AUTO_FD int fd = lsm_attr_open(in->l->proc, kind, attr);
+
+        return fd < 0 ? fd : lsm_attr_write(fd, kind, label);
+}
+
 int process_keyring(struct init *in, const struct op *op, struct err *e)
 {
+        const char *label = in->l->plan->process->selinux_label;
+
+        /* The ring gets the label of its container; a kernel without that attribute has no matter. */
+        if (!str_empty(label))
+                write_label(in, LSM_SELINUX, LSM_ATTR_KEYCREATE, label);
         int r = process_keyring_join(op->text, in->l->plan->userns ? PROCESS_KEY_OTHER_SEARCH
                                                                    : PROCESS_KEY_USER_SEARCH);
 
@@ -141,20 +154,10 @@ static int label_failed(enum lsm_kind kind, const char *label, int error, struct
         return err_sys(e, error, "%s: cannot set \"%s\"", field, label);
 }
 
-static int write_label(struct init *in, enum lsm_kind kind, enum lsm_attr attr, const char *label)
-{
-        AUTO_FD int fd = lsm_attr_open(in->l->proc, kind, attr);
-
-        return fd < 0 ? fd : lsm_attr_write(fd, kind, label);
-}
-
 int process_lsm(struct init *in, const struct op *op, struct err *e)
 {
         int r = write_label(in, (enum lsm_kind)op->detail, LSM_ATTR_EXEC, op->text);
 
-        /* Keys are made by the process itself later; a kernel without that attribute has no matter. */
-        if (r == 0 && op->detail == LSM_SELINUX)
-                write_label(in, LSM_SELINUX, LSM_ATTR_KEYCREATE, op->text);
         return r < 0 ? label_failed((enum lsm_kind)op->detail, op->text, r, e) : 0;
 }
 
@@ -167,7 +170,7 @@ static int load_listener(struct init *in, const struct seccomp_plan *p, struct e
         /* The runtime takes it from here by pidfd_getfd(2): sending it could itself be filtered. */
         if (sync_send(in->sync, SYNC_NOTIFY, fd) < 0 || sync_wait_go(in->sync) < 0)
                 _exit(1);
-        fd_close(fd);
+        /* It stays open until the exec: close(2) might be filtered. */
         return 0;
 }
 
@@ -207,25 +210,37 @@ static uint64_t mask_of(struct init *in, const char *set, const struct strings *
 int process_cap_bounding(struct init *in, const struct op *op, struct err *e)
 {
         uint64_t known = caps_known();
-        uint64_t keep =
-                mask_of(in, "bounding", &plan_caps(in->l->plan)->bounding, known);
+        uint64_t keep = mask_of(in, "bounding", &plan_caps(in->l->plan)->bounding, known);
         int r = caps_drop_bounding(keep, known);
 
         return r < 0 ? err_sys(e, r, "process.capabilities.bounding: cannot drop the others") : 0;
+}
+
+/* The host's /dev/null is a mount of the host's: the container's own takes its place. */
+static void own_null(int fd)
+{
+        AUTO_FD int null = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
+        struct stat st;
+
+        if (null >= 0 && fstat(null, &st) == 0 && S_ISCHR(st.st_mode) &&
+            st.st_rdev == makedev(1, 3))
+                dup2(null, fd);
 }
 
 /* So that the user can reopen /dev/stdout and its likes, as with runc. Not the console: that was made
  * for it. What has no such owner (a socket, a read-only file system, an unmapped id) stays. */
 static void give_stdio(const struct spec_user *u)
 {
-        struct stat null, st;
+        struct stat st;
 
-        if (stat("/dev/null", &null) < 0)
-                null = (struct stat){ 0 };
         for (int fd = 0; fd < 3; fd++) {
-                if (fstat(fd, &st) < 0 || st.st_uid == u->uid)
+                if (fstat(fd, &st) < 0)
                         continue;
-                if (S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev)
+                if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
+                        own_null(fd);
+                        continue;
+                }
+                if (st.st_uid == u->uid)
                         continue;
                 if (fchown(fd, u->uid, st.st_gid) < 0)
                         continue;
@@ -281,11 +296,11 @@ int process_caps(struct init *in, const struct op *op, struct err *e)
                 [CAPS_PERMITTED] = &c->permitted, [CAPS_INHERITABLE] = &c->inheritable,
                 [CAPS_AMBIENT] = &c->ambient,
         };
-        struct caps_sets want, refused;
+        struct caps_sets want = { 0 }, refused;
         uint64_t known = caps_known();
         int r;
 
-        for (int s = 0; s < CAPS_SET_MAX; s++)
+        for (int s = CAPS_BOUNDING + 1; s < CAPS_SET_MAX; s++)
                 want.v[s] = mask_of(in, caps_set_names[s], lists[s], known);
         r = caps_apply(&want, &refused);
         if (r < 0)
@@ -293,8 +308,11 @@ int process_caps(struct init *in, const struct op *op, struct err *e)
         for (int s = 0; s < CAPS_SET_MAX; s++)
                 for (unsigned n = 0; s != CAPS_BOUNDING && n < CAPS_MAX; n++)
                         if (refused.v[s] & 1ull << n)
-                                log_warning(in->l->log, "process.capabilities.%s: cannot grant %s",
-                                            caps_set_names[s], caps_name(n));
+                                /* runc's default has ambient ones that can't be: no news. */
+                                log_write(in->l->log,
+                                          s == CAPS_AMBIENT ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+                                          "process.capabilities.%s: cannot grant %s",
+                                          caps_set_names[s], caps_name(n));
         return 0;
 }
 

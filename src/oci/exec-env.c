@@ -143,7 +143,7 @@ const char *exec_find(struct init *in, const char *name, struct err *e)
                 err_set(e, ERR_NOT_FOUND, "exec: \"%s\": stat %s: no such file or directory", name,
                         name);
         else if (r == EISDIR)
-                err_set(e, ERR_DENIED, "exec: \"%s\": is a directory", name);
+                err_set(e, ERR_DENIED, "exec: \"%s\": is a directory: permission denied", name);
         else
                 explain_exec(name, r, e);
         return NULL;

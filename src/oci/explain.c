@@ -165,7 +165,8 @@ static int explain_denied(const char *path, struct err *e)
         struct stat st;
 
         if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-                return err_set(e, ERR_DENIED, "exec: \"%s\": is a directory", path);
+                return err_set(e, ERR_DENIED, "exec: \"%s\": is a directory: permission denied",
+                               path);
         if (statvfs(path, &fs) == 0 && fs.f_flag & ST_NOEXEC) {
                 err_set(e, ERR_DENIED,
                         "exec: \"%s\": permission denied: it is on a mount with \"noexec\"", path);

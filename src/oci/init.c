@@ -15,6 +15,8 @@
 
 static int run_hook(struct init *in, const struct op *op, struct err *e)
 {
+        /* As the namespaces see it in which the hook runs. */
+        in->l->container->pid = getpid();
         return launch_hook(in->l, op, op->stage == STAGE_START ? STATUS_CREATED : STATUS_CREATING,
                            e);
 }

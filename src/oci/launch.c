@@ -18,6 +18,7 @@
 #include "oci/hook.h"
 #include "oci/seccomp-notify.h"
 #include "oci/sync.h"
+#include "oci/systemd.h"
 
 void launch_init(struct launch *l)
 {
@@ -26,6 +27,7 @@ void launch_init(struct launch *l)
                               .sync = -1,
                               .fifo_start = -1,
                               .fifo_result = -1,
+                              .netns = -1,
                               .notify_source = -1,
                               .root_source = -1,
                               .target = -1,
@@ -40,6 +42,7 @@ void launch_done(struct launch *l)
         l->sync = fd_close(l->sync);
         l->fifo_start = fd_close(l->fifo_start);
         l->fifo_result = fd_close(l->fifo_result);
+        l->netns = fd_close(l->netns);
         l->notify_source = fd_close(l->notify_source);
         l->root_source = fd_close(l->root_source);
         for (unsigned i = 0; l->sources && i < l->plan->n_sources; i++)
@@ -141,6 +144,13 @@ static int spawn_first(struct launch *l, bool joiner, struct err *e)
         if (geteuid() == 0)
                 prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         pid = clone_first(l, joiner);
+        if (pid < 0 && (errno == EACCES || errno == EPERM) && l->join.v2 >= 0 && geteuid() != 0) {
+                /* An unprivileged user may not move processes into a scope from another one: on_ready()
+                 * asks systemd to. */
+                l->join.v2 = fd_close(l->join.v2);
+                l->outside = true;
+                pid = clone_first(l, joiner);
+        }
         if (pid == 0) {
                 struct init in = {
                         .l = l, .sync = fds[1], .root = -1, .console = -1, .mask_dir = -1
@@ -220,10 +230,25 @@ static int on_notify(struct launch *l, const struct sync_msg *m, struct err *e)
         return 0;
 }
 
+static int attach_to_scope(struct launch *l, struct err *e)
+{
+        struct systemd_unit unit;
+
+        if (!l->outside || !l->container->scope)
+                return 0;
+        if (systemd_unit_parse(l->arena, l->container->scope, l->container->id,
+                               l->container->scope_user, &unit, e) < 0)
+                return -1;
+        return systemd_attach(&unit, l->init, "", e);
+}
+
 static int on_ready(struct launch *l, const struct sync_msg *m, struct err *e)
 {
         struct proc_stat st;
         int r = proc_stat_read(l->init, &st);
+
+        if (attach_to_scope(l, e) < 0)
+                return -1;
 
         if (r < 0)
                 return err_sys(e, r, "init %d is gone", l->init);

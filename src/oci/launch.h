@@ -55,7 +55,9 @@ struct launch {
         struct seccomp_plan seccomp;
         int target;         /* LAUNCH_EXEC: pidfd of the container's init */
         int rdt;            /* the resctrl class, or -1 */
+        int netns;          /* init's, kept from the first move on, or -1 */
         unsigned net_moved; /* netDevices that are in init's namespace by now */
+        bool outside;       /* init could not be cloned into the cgroup: systemd must move it */
         bool cgroup_made;   /* it is ours to remove */
         /* results */
         pid_t init;

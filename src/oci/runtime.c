@@ -18,7 +18,7 @@
 
 bool runtime_is_rootless(void)
 {
-        char text[64];
+        char text[8192];
         ssize_t n;
 
         if (geteuid() != 0)
