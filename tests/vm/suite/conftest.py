@@ -20,16 +20,18 @@ sys.path.insert(0, str(TESTS / "oci"))
 import kit  # noqa: E402
 
 PARENT = "/berth-vm"
+# The options of the guest, and who we are in it.
 VARIANT = os.environ.get("BERTH_VM_VARIANT", "")
+TRAITS = VARIANT.split() + ["root"] * (os.geteuid() == 0)
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "lacks(*peers, why): these other runtimes are known not to do this")
-    config.addinivalue_line("markers", "only(option): belongs to the guests whose options have this word")
+    config.addinivalue_line("markers", "only(trait): belongs to guests whose options have this word, or to root")
 
 
 def pytest_collection_modifyitems(items):
-    items[:] = [i for i in items if all(m.args[0] in VARIANT.split() for m in i.iter_markers("only"))]
+    items[:] = [i for i in items if all(m.args[0] in TRAITS for m in i.iter_markers("only"))]
     for item in items:
         for mark in item.iter_markers("lacks"):
             if kit.PEER in mark.args:

@@ -19,6 +19,8 @@ def box(box):
     (box.rootfs / "mine").write_text("mine\n")
     (box.rootfs / "others").write_text("others\n")
     (box.rootfs / "system").write_text("system\n")
+    # The directory above has the files that the container's output goes to.
+    label(box.dir.parent, FILES.removesuffix(":c1,c2"))
     label(box.dir, FILES)
     label(box.rootfs / "others", OTHERS)
     label(box.rootfs / "system", "system_u:object_r:shadow_t:s0")
