@@ -55,8 +55,7 @@ static int mount_v2(const struct cgroup_view *v, const struct cgroup_dir *d, int
         return fd < 0 ? failed(v, fd, "unified", e) : finish(v, fd, target, "unified", e);
 }
 
-/* The directory of a hierarchy below the tmpfs: "cpu,cpuacct", "systemd", "unified". */
-static const char *dir_name(const struct cgroup_dir *d)
+const char *mount_cgroup_name(const struct cgroup_dir *d)
 {
         const char *named = str_after(d->name, "name=");
 
@@ -82,7 +81,7 @@ static int link_names(const struct cgroup_view *v, int top, const char *name, st
 static int mount_below(const struct cgroup_view *v, const struct cgroup_dir *d, int top,
                        struct err *e)
 {
-        const char *name = dir_name(d);
+        const char *name = mount_cgroup_name(d);
 
         if (mkdirat(top, name, 0755) < 0 && errno != EEXIST)
                 return failed(v, -errno, name, e);

@@ -121,6 +121,8 @@ int launch_hook(struct launch *l, const struct op *op, enum status status, struc
 
 /* Takes the network devices back that init got: an operation that failed has not happened. */
 void launch_return_net(struct launch *l);
+/* The directory of a v1 or v2 hierarchy below a cgroup mount's tmpfs: "cpu,cpuacct", "unified". */
+const char *mount_cgroup_name(const struct cgroup_dir *d);
 
 /* resctrl: apply-rdt.c */
 runtime_fn runtime_rdt_make, runtime_rdt_assign;
