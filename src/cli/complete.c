@@ -121,17 +121,19 @@ static void bash_command(struct buf *out, const struct program *p, const struct 
         buf_puts(out, "' -- \"$cur\"); return ;; esac\n            case $n in\n");
         for (size_t i = 0; i < ARRAY_SIZE(c->complete); i++) {
                 AUTO_BUF source = { 0 };
+                bool last = i + 1 == ARRAY_SIZE(c->complete);
 
-                if (!bash_source(&source, p, c->complete[i]))
-                        continue;
-                buf_printf(out,
-                           i + 1 == ARRAY_SIZE(c->complete) ? "            *) "
-                                                            : "            %zu) ",
-                           i);
-                bash_reply(out, source.s);
+                if (last)
+                        buf_puts(out, "            *) ");
+                else
+                        buf_printf(out, "            %zu) ", i);
+                if (bash_source(&source, p, c->complete[i]))
+                        bash_reply(out, source.s);
+                else
+                        buf_putc(out, ':');
                 buf_puts(out, " ;;\n");
         }
-        buf_puts(out, "            *) : ;;\n            esac ;;\n");
+        buf_puts(out, "            esac ;;\n");
 }
 
 /* A pattern of the global options that swallow the next word. */
