@@ -96,6 +96,11 @@ struct cgroup_mount {
         size_t root_len, point_len, options_len;
 };
 
+static bool is_octal(char c)
+{
+        return c >= '0' && c <= '7';
+}
+
 /* Undoes proc's \ooo escapes of blanks, newlines and backslashes. */
 char *cgroup_unescape(struct arena *a, const char *s, size_t n)
 {
@@ -103,8 +108,9 @@ char *cgroup_unescape(struct arena *a, const char *s, size_t n)
         size_t len = 0;
 
         for (size_t i = 0; i < n; i++) {
-                if (s[i] == '\\' && i + 3 < n && s[i + 1] >= '0' && s[i + 1] <= '3') {
-                        out[len++] = (char)((s[i + 1] - '0') << 6 | (s[i + 2] - '0') << 3 |
+                if (s[i] == '\\' && i + 3 < n && is_octal(s[i + 1]) && is_octal(s[i + 2]) &&
+                    is_octal(s[i + 3])) {
+                        out[len++] = (char)((s[i + 1] - '0') * 64 + (s[i + 2] - '0') * 8 +
                                             (s[i + 3] - '0'));
                         i += 3;
                 } else {
