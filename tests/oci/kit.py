@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -133,11 +134,14 @@ class Runtime:
         namespace waits for us meanwhile, whose children some of its processes may be."""
         OWN.add(process.pid)
         end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            try:
-                return process.wait(min(0.5, timeout))
-            except subprocess.TimeoutExpired:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            while time.monotonic() < end:
+                if select.select([pidfd], [], [], min(0.3, timeout))[0]:
+                    return process.wait()
                 children_reap()
+        finally:
+            os.close(pidfd)
         process.kill()
         process.wait()
         return None
@@ -400,16 +404,17 @@ class Workshop:
 def children():
     """Our child processes: pid -> (state letter, name)."""
     found = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for task in os.listdir("/proc/self/task"):
         try:
-            name, rest = (entry / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            pids = open(f"/proc/self/task/{task}/children").read().split()
         except OSError:
             continue
-        fields = rest.split()
-        if int(fields[1]) == os.getpid():
-            found[int(entry.name)] = (fields[0], name)
+        for pid in pids:
+            try:
+                name, rest = open(f"/proc/{pid}/stat").read().split("(", 1)[1].rsplit(")", 1)
+            except OSError:
+                continue
+            found[int(pid)] = (rest.split()[0], name)
     return found
 
 
@@ -477,5 +482,11 @@ class Watch:
 
     def leaks(self, timeout=5):
         """What stays after a moment's grace: an init that was killed takes a while to go."""
-        eventually(lambda: not self.now(), timeout)
-        return self.now()
+        found = []
+
+        def none():
+            found[:] = self.now()
+            return not found
+
+        eventually(none, timeout)
+        return found
