@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/value.h"
+#include "codec/criu-rpc.h"
 #include "oci/container.h"
 
 struct runtime {
@@ -78,6 +79,26 @@ struct update_options {
 };
 int runtime_update(const struct runtime *rt, const char *id, const struct update_options *o,
                    struct err *e);
+
+struct checkpoint_options {
+        const char *id, *image_path, *work_path;
+        const char *page_server; /* "ADDRESS:PORT", or NULL */
+        int64_t status_fd;       /* gets a byte once the page server listens; or -1 */
+        bool pre_dump;           /* memory only */
+        struct criu_opts criu;   /* what the flags say; the rest is filled in */
+};
+/* Has CRIU write the processes to files; the container is gone then, but for pre_dump and
+ * criu.leave_running. Blocks until CRIU is done. */
+int runtime_checkpoint(const struct runtime *rt, const struct checkpoint_options *o, struct err *e);
+
+struct restore_options {
+        struct create_options create;
+        const char *image_path, *work_path;
+        struct criu_opts criu; /* as above */
+};
+/* The reverse, as runtime_run(). */
+int runtime_restore(const struct runtime *rt, const struct restore_options *o, int *ret_status,
+                    struct err *e);
 
 /* Everything that belongs to c goes: processes, unit, cgroups, classes, the directory; then
  * poststop hooks. c must be locked. spec may be NULL: no hooks then. */
