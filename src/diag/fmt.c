@@ -50,7 +50,9 @@ struct fmt fmt_ms(uint64_t ms)
         uint64_t s = ms / 1000;
         struct fmt f;
 
-        if (s < 60)
+        if (ms < 1000)
+                snprintf(f.s, sizeof f.s, "%ums", (unsigned)ms);
+        else if (s < 60)
                 snprintf(f.s, sizeof f.s, "%llu.%us", (unsigned long long)s,
                          (unsigned)(ms % 1000 / 100));
         else if (s < 3600)

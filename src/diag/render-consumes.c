@@ -36,7 +36,9 @@ static void whose(struct page *p, const struct levels *l, int i, const char *wha
 
 static struct fmt cpus_of(const struct level *l)
 {
-        return fmt_milli(l->cpu_quota_us.v * 1000 / l->cpu_period_us.v);
+        uint64_t period = num_known(l->cpu_period_us) ? l->cpu_period_us.v : 0;
+
+        return fmt_milli(period ? l->cpu_quota_us.v * 1000 / period : 0);
 }
 
 static unsigned percent(uint64_t part, uint64_t whole)

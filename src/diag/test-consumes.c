@@ -1,5 +1,5 @@
-/* The controllers' numbers and the page and JSON made of them, on trees of files as v1, v2 and hybrid
- * hosts have them: most machines that run this have only one of the three. */
+/* The controllers' numbers and the page and JSON made of them, on trees of files as v1, v2 and
+ * hybrid hosts have them: most machines that run this have only one of the three. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
@@ -197,7 +197,7 @@ static void test_v2(void **state)
         assert_int_equal(c->memory.v[0].high.is, NUM_MAX);
         assert_int_equal(c->cpu_milli.is, NUM_UNREAD);
         assert_says(page, "cpu use not sampled of 0.50 CPUs (PARENT's quota: /pod), own quota 2");
-        assert_says(page, "25% since start (50 of 200, 0.0s)");
+        assert_says(page, "25% since start (50 of 200, 9ms)");
         assert_says(page,
                     "memory 47M of 95M (PARENT's limit: /pod), which holds 94M, own limit 256M");
         assert_says(page, "anon 28M, file 14M");

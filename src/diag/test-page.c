@@ -74,6 +74,7 @@ static void test_fmt(void **state)
         assert_string_equal(fmt_milli(200).s, "0.20");
         assert_string_equal(fmt_milli(2000).s, "2");
         assert_string_equal(fmt_milli(9).s, "0");
+        assert_string_equal(fmt_ms(23).s, "23ms");
         assert_string_equal(fmt_ms(4250).s, "4.2s");
         assert_string_equal(fmt_ms(11520000).s, "3h12m");
         assert_string_equal(fmt_ms(90061000).s, "1d01h");
