@@ -47,6 +47,17 @@ def needs_hugetlb():
 
 
 @contextlib.contextmanager
+def tmpfs(path):
+    """A tmpfs on path for a while. State directories belong on one, as /run is: on a disk, making and
+    deleting small files would be measured as well."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path], check=True)
+    try:
+        yield pathlib.Path(path)
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+@contextlib.contextmanager
 def hugetlb():
     """Mounts the v1 hugetlb controller while it is needed, and takes it away again."""
     if not needs_hugetlb():

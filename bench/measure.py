@@ -70,7 +70,7 @@ class Bench:
                 started.append((r, name))
                 r.call("start", name, check=True)
             return {verb: self.interleave({r.name: [w.replace("ID", name) for w in r.argv(*words)]
-                                           for r, name in started}, started[-1][0].name, turns)
+                                           for r, name in started}, started[0][0].name, turns)
                     for verb, words in verbs.items()}
         finally:
             for r, name in started:

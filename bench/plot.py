@@ -67,12 +67,11 @@ class Panel:
         shown = [t for t in turns if t * scale <= room]
         dots = [f'<circle class="dot" cx="{left + t * scale:.1f}" cy="{y + 4 + (i * 7) % 11}" r="1.3"/>'
                 for i, t in enumerate(shown)]
-        after = max([end, *(left + t * scale for t in shown)]) + 6
         number = f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
         return [f'<text class="end{bold}" x="{left - 8}" y="{y + 12}">{escape(name)}</text>',
                 f'<rect class="{kind(name)}" x="{left}" y="{y + 1}" width="{max(end - left, 1):.1f}" '
                 f'height="{BAR}" rx="2"/>', *dots,
-                f'<text class="{bold.strip() or "plain"}" x="{after:.1f}" y="{y + 12}">{number} {self.unit}</text>']
+                f'<text class="end{bold}" x="{x + LABEL + room + VALUE}" y="{y + 12}">{number} {self.unit}</text>']
 
 
 def bars(results, key, field, scale=1.0, dots=False, only=None):

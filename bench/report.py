@@ -108,8 +108,9 @@ def markdown(data):
         "# Measurements", "",
         f"Written by `./bench/run{' --quick' if data['quick'] else ''}`: {versions}; Linux {m['kernel']}, {m['cpus']} CPUs, "
         f"cgroups {m['cgroups']}. Candidates take shuffled turns in one go, so that what else runs on the machine "
-        "meets them all; compare the ratios. Times in ms; CPU and RSS are the command's with all its descendants; "
-        "load is the median of the load averages at its turns.", "",
+        "meets them all: compare the ratios. Times in ms; CPU and RSS are the command's with all its "
+        "descendants; load is the median of the load averages at its turns. State directories and bundles are "
+        "on a tmpfs.", "",
         "![](results.svg)", "", *goals_table(r), ""]
     if data["missing"]:
         lines += ["Not found, so not measured: " + "; ".join(data["missing"]) + ".", ""]
