@@ -1,12 +1,12 @@
-/* killer: runs a command and, at the N-th system call of one of its processes, kills that process or
- * makes the call fail.
+/* killer: runs a command and, at the N-th system call of one of its processes, kills that process
+ * or makes the call fail.
  *
  *   killer [-k CHILD] [-e ERRNO] [-o REPORT] N COMMAND...
  *
- * CHILD is 0 for the command itself, K for the K-th process that it creates. With -e, only calls that
- * change something are counted, and the N-th of them fails with ERRNO without being made. The report
- * is one line:
- *   killed NAME-OF-CALL NUMBER | failed NUMBER | completed COUNT | hung
+ * CHILD is 0 for the command itself, K for the K-th process that it creates. With -e, only calls
+ * that change something are counted, and the N-th of them fails with ERRNO without being made.
+ * The report is one line, STEP being how many calls were counted before:
+ *   killed STEP CALL | failed STEP CALL | completed COUNT 0 | hung STEP CALL
  * The exit status is the command's, 128+n after a signal.
  *
  * Only the process aimed at stops at each of its system calls; the others run freely. */
