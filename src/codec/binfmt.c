@@ -1,5 +1,9 @@
 #include "codec/binfmt.h"
 
+#ifndef EM_LOONGARCH
+#define EM_LOONGARCH 258
+#endif
+
 #include <elf.h>
 #include <string.h>
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
-#include <linux/prctl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -70,5 +70,8 @@ int mount_change(int fd, const struct mount_attrs *a);
 int mount_idmap(int fd, int userns, bool rec);
 /* Attaches a detached mount at the place that target (O_PATH) names. */
 int mount_attach(int fd, int target);
+/* The id of the mount that the file behind fd is on, as in mountinfo (statx(2), STATX_MNT_ID), and
+ * whether it is that mount's root (may be NULL). */
+int mount_id(int fd, uint64_t *ret, bool *ret_root);
 /* Changes the propagation of the mount at path. */
 int mount_propagation(const char *path, uint64_t how, bool rec);

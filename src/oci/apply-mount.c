@@ -68,14 +68,11 @@ int mount_propagation_cut(struct init *in, const struct op *op, struct err *e)
         return r < 0 ? err_sys(e, r, "cannot change the propagation of the host's mounts") : 0;
 }
 
-static int same_mount(int a, int b)
+static bool same_mount(int a, int b)
 {
-        struct statx x, y;
+        uint64_t x, y;
 
-        if (statx(a, "", AT_EMPTY_PATH, STATX_MNT_ID, &x) < 0 ||
-            statx(b, "", AT_EMPTY_PATH, STATX_MNT_ID, &y) < 0)
-                return -errno;
-        return x.stx_mnt_id == y.stx_mnt_id;
+        return mount_id(a, &x, NULL) == 0 && mount_id(b, &y, NULL) == 0 && x == y;
 }
 
 /* With rootfsPropagation "shared" the host's mounts stay shared, and attaching the root would show on
@@ -91,7 +88,7 @@ static int unshare_parent(int target, struct err *e)
 
                 if (at < 0 || up < 0 || fstat(at, &x) < 0 || fstat(up, &y) < 0)
                         return err_sys(e, errno, "cannot look up the mount of the root");
-                if (same_mount(at, up) != 1 || (x.st_ino == y.st_ino && x.st_dev == y.st_dev))
+                if (!same_mount(at, up) || (x.st_ino == y.st_ino && x.st_dev == y.st_dev))
                         break;
                 fd_close(at);
                 at = TAKE_FD(up);

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "kernel/mount.h"
 #include "kernel/resolve.h"
 #include "oci/launch.h"
 #include "oci/sd-notify.h"
@@ -128,13 +129,14 @@ static void add(struct search *s, const char *key, const char *value)
 static struct row *mount_at(struct search *s, const char *path, bool *ret_dir)
 {
         AUTO_FD int fd = resolve_in(s->root, path, 0, 0);
-        struct statx x;
+        struct stat st;
+        uint64_t id;
+        bool root;
 
-        if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_TYPE, &x) < 0 ||
-            !(x.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+        if (fd < 0 || mount_id(fd, &id, &root) < 0 || !root || fstat(fd, &st) < 0)
                 return NULL;
-        *ret_dir = S_ISDIR(x.stx_mode);
-        return row_by_id(&s->table, x.stx_mnt_id);
+        *ret_dir = S_ISDIR(st.st_mode);
+        return row_by_id(&s->table, id);
 }
 
 static void add_bind(struct search *s, const char *path, const char *source)

@@ -124,12 +124,8 @@ static void put_linux(struct json_writer *w, const struct features_input *in)
 
 static void put_annotations(struct json_writer *w, const struct features_input *in)
 {
-        const struct scmp_version *v = seccomp_version();
-        char text[40];
-
         json_open(w, "annotations", '{');
-        snprintf(text, sizeof text, "%u.%u.%u", v->major, v->minor, v->micro);
-        json_put_str(w, "io.github.seccomp.libseccomp.version", text);
+        json_put_str(w, "io.github.seccomp.libseccomp.version", seccomp_tables_version());
         /* Callers look for runc's key before they offer checkpoints; crun has it as well. */
         json_put_str(w, "org.opencontainers.runc.checkpoint.enabled",
                      in->checkpoint ? "true" : "false");

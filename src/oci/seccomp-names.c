@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/str.h"
+#include "oci/syscalls-table.h"
 
 #ifndef AUDIT_ARCH_LOONGARCH64
 #define AUDIT_ARCH_LOONGARCH64 (258 | __AUDIT_ARCH_64BIT | __AUDIT_ARCH_LE)
@@ -132,9 +133,29 @@ const struct seccomp_arch *seccomp_arch_find(const char *name)
         return NULL;
 }
 
+#if defined(__x86_64__) && defined(__ILP32__)
+#define NATIVE SCMP_ARCH_X32
+#elif defined(__x86_64__)
+#define NATIVE SCMP_ARCH_X86_64
+#elif defined(__i386__)
+#define NATIVE SCMP_ARCH_X86
+#elif defined(__aarch64__)
+#define NATIVE SCMP_ARCH_AARCH64
+#elif defined(__arm__)
+#define NATIVE SCMP_ARCH_ARM
+#elif defined(__riscv)
+#define NATIVE SCMP_ARCH_RISCV64
+#elif defined(__s390x__)
+#define NATIVE SCMP_ARCH_S390X
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+#define NATIVE SCMP_ARCH_PPC64LE
+#else
+#error "say which architecture this is"
+#endif
+
 const struct seccomp_arch *seccomp_arch_here(void)
 {
-        uint32_t native = seccomp_arch_native();
+        uint32_t native = NATIVE;
         const struct seccomp_arch *a = seccomp_archs;
 
         while (a->name && a->scmp != native)
@@ -159,11 +180,50 @@ static const struct seccomp_name newer[] = {
         { "file_setattr", 469 },      { NULL, 0 },
 };
 
+/* The column of an architecture; a little-endian one numbers its calls as its sibling does. */
+static int column(uint32_t scmp)
+{
+        static const uint32_t siblings[][2] = {
+                { SCMP_ARCH_MIPSEL, SCMP_ARCH_MIPS },
+                { SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPS64 },
+                { SCMP_ARCH_MIPSEL64N32, SCMP_ARCH_MIPS64N32 },
+                { SCMP_ARCH_PPC64LE, SCMP_ARCH_PPC64 },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(siblings); i++)
+                if (siblings[i][0] == scmp)
+                        scmp = siblings[i][1];
+        for (size_t i = 0; i < ARRAY_SIZE(syscall_archs); i++)
+                if (syscall_archs[i] == scmp)
+                        return (int)i;
+        return -1;
+}
+
+/* As seccomp_syscall_resolve_name_arch(3). */
+static int resolve_in_table(const struct seccomp_arch *arch, const char *name)
+{
+        size_t low = 0, high = ARRAY_SIZE(syscalls);
+        int col = column(arch->scmp);
+
+        while (col >= 0 && low < high) {
+                size_t mid = (low + high) / 2;
+                int order = strcmp(name, syscalls[mid].name);
+
+                if (order == 0)
+                        return syscalls[mid].nr[col];
+                if (order < 0)
+                        high = mid;
+                else
+                        low = mid + 1;
+        }
+        return __NR_SCMP_ERROR;
+}
+
 /* libseccomp's number: >= 0, __NR_SCMP_ERROR for a name nobody knows, or another negative one. */
 static int resolve(const struct seccomp_arch *arch, const char *name)
 {
         const struct seccomp_name *n;
-        int nr = seccomp_syscall_resolve_name_arch(arch->scmp, name);
+        int nr = resolve_in_table(arch, name);
 
         if (nr != __NR_SCMP_ERROR)
                 return nr;
@@ -174,7 +234,7 @@ static int resolve(const struct seccomp_arch *arch, const char *name)
 static bool multiplexer(const struct seccomp_arch *arch, const char *name, int operation,
                         struct seccomp_number *ret)
 {
-        int nr = seccomp_syscall_resolve_name_arch(arch->scmp, name);
+        int nr = resolve_in_table(arch, name);
 
         if (nr < 0)
                 return false;
@@ -207,4 +267,9 @@ unsigned seccomp_numbers(const struct seccomp_arch *arch, const char *name,
 bool seccomp_call_known(const char *name)
 {
         return resolve(seccomp_arch_here(), name) != __NR_SCMP_ERROR;
+}
+
+const char *seccomp_tables_version(void)
+{
+        return SYSCALLS_VERSION;
 }

@@ -66,5 +66,7 @@ struct seccomp_number {
 /* Up to two ways to make that call on the architecture; how many. 0: it has no such call. */
 unsigned seccomp_numbers(const struct seccomp_arch *arch, const char *name,
                          struct seccomp_number ret[2]);
+/* The version of libseccomp whose tables these are. */
+const char *seccomp_tables_version(void);
 /* Whether any architecture has a system call of that name. */
 bool seccomp_call_known(const char *name);
