@@ -127,26 +127,25 @@ void criu_done(struct criu *c)
 
 /* ---- its log ---- */
 
-/* A line "(00.0123)     1: Error (criu/mount.c:12): text" from "criu/" on, or NULL for another. CRIU's
- * very last word is that it failed, which we know. */
+/* A line "(00.0123)     1: Error (criu/mount.c:12): text" from the text on, or NULL for another. */
 static const char *error_text(const char *line)
 {
         const char *text = strstr(line, "Error (");
 
-        if (!text || strstr(text, "Dumping FAILED") || strstr(text, "Restoring FAILED") ||
-            strstr(text, "Pre-dumping FAILED"))
-                return NULL;
-        text = strstr(text, "): ");
+        text = text ? strstr(text, "): ") : NULL;
         return text ? text + 3 : NULL;
 }
 
 struct criu_errors {
-        const char *first, *last;
-        bool kernel; /* it could not make sense of this kernel */
+        const char *first,
+                *last; /* of the last block of lines that are errors: cause and outcome */
+        bool kernel;   /* it could not make sense of this kernel */
 };
 
 static void read_errors(struct arena *a, char *log, struct criu_errors *ret)
 {
+        bool block = false;
+
         for (char *line = log, *end; *line; line = end) {
                 const char *text;
 
@@ -155,11 +154,13 @@ static void read_errors(struct arena *a, char *log, struct criu_errors *ret)
                         *end++ = 0;
                 ret->kernel |= strstr(line, "Error (criu/kerndat.c") != NULL;
                 text = error_text(line);
-                if (!text)
-                        continue;
-                ret->last = text;
-                if (!ret->first)
-                        ret->first = text;
+                /* "Dumping FAILED.": its very last word, which we know. */
+                if (text && !str_ends(text, "FAILED.")) {
+                        ret->last = text;
+                        if (!block)
+                                ret->first = text;
+                }
+                block = text != NULL;
         }
         ret->last = ret->last ? arena_strdup(a, ret->last) : NULL;
         ret->first = ret->first ? arena_strdup(a, ret->first) : NULL;

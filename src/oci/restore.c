@@ -413,6 +413,37 @@ static int on_notify(void *context, const struct criu_notify *n, int *fd, struct
 
 /* ---- doing it ---- */
 
+/* CRIU works in these directories, and mounts there: they must be on mounts of its own namespace, so they
+ * are opened once more through its root. It finds them among our descriptors. */
+static int move_dir(struct restore *r, int *fd, struct err *e)
+{
+        struct fd_path link = fd_path(*fd);
+        char path[PATH_MAX];
+        ssize_t n = readlink(link.s, path, sizeof path - 1);
+        const char *there;
+        int inside;
+
+        if (n < 0)
+                return err_sys(e, errno, "cannot look up a directory of the checkpoint");
+        path[n] = 0;
+        there = arena_printf(&r->c.arena, "/proc/%d/root%s", r->criu.pid, path);
+        inside = open(there, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (inside < 0)
+                return err_sys(e, errno, "cannot open \"%s\" for criu", path);
+        fd_close(*fd);
+        *fd = inside;
+        return 0;
+}
+
+static int move_dirs(struct restore *r, struct err *e)
+{
+        if (move_dir(r, &r->images.images, e) < 0 || move_dir(r, &r->images.work, e) < 0)
+                return -1;
+        r->opts.images_dir_fd = r->images.images;
+        r->opts.work_dir_fd = r->criu.log_dir = r->images.work;
+        return 0;
+}
+
 /* The operations of create that are a restore's too. init stands for the process that they are about:
  * for now criu, from which the container's will inherit. */
 static int run_ops(struct restore *r, enum stage stage, pid_t init, struct err *e)
@@ -468,7 +499,7 @@ static int guide(struct restore *r, struct err *e)
         }
         if (rc != 1 || m.kind != SYNC_MOUNTED)
                 return err_set(e, ERR_SYSTEM, "the process that was to become criu died");
-        if (external_mounts(r, e) < 0 || cgroup_roots(r, e) < 0)
+        if (move_dirs(r, e) < 0 || external_mounts(r, e) < 0 || cgroup_roots(r, e) < 0)
                 return -1;
         sync_send(r->criu.sync, SYNC_GO, 0);
         return 0;
