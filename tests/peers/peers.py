@@ -293,8 +293,9 @@ image_default_transport = "containers-storage:"
 tmp_dir = "{base}/tmp"
 volume_path = "{base}/volumes"
 runtime = "{binary}"
-runtime_supports_json = ["{name}"]
-runtime_supports_nocgroups = ["{name}"]
+runtime_supports_json = ["{name}", "{binary}"]
+runtime_supports_nocgroups = ["{name}", "{binary}"]
+runtime_supports_nocgroup = ["{name}", "{binary}"]
 [network]
 network_config_dir = "{base}/net"
 """
@@ -335,7 +336,8 @@ class Podman:
             at = args.index("--hooks-dir")
             flags, args = [*flags, *map(str, args[at:at + 2])], args[:at] + args[at + 2:]
         if verb in ("run", "create"):
-            args = ("--cgroup-parent", f"/{PARENT}", *args)
+            if "--cgroups" not in args:
+                args = ("--cgroup-parent", f"/{PARENT}", *args)
             if "--network" not in args:
                 args = ("--network", "none", *args)
         return ["podman", *flags, verb, *map(str, args)]
