@@ -360,9 +360,9 @@ void launch_return_net(struct launch *l)
 static int runtime_hook(struct launch *l, const struct op *op, struct err *e)
 {
         if (op->stage == STAGE_RUNTIME)
-                return launch_hook(l, op, STATUS_CREATING, e);
+                return launch_hook(l, op, STATUS_CREATING, l->plan->bundle, environ, e);
         if (op->stage == STAGE_STARTED)
-                return launch_hook(l, op, STATUS_RUNNING, e);
+                return launch_hook(l, op, STATUS_RUNNING, l->plan->bundle, environ, e);
         return 0; /* init's */
 }
 

@@ -122,8 +122,13 @@ int process_io_priority(struct init *in, const struct op *op, struct err *e)
 int process_affinity(struct init *in, const struct op *op, struct err *e)
 {
         struct bitlist cpus = { .n = 0 };
-        int r = bitlist_parse(op->text, &cpus);
+        int r;
 
+        if (!op->text) {
+                sched_affinity_reset(0);
+                return 0;
+        }
+        r = bitlist_parse(op->text, &cpus);
         if (r == 0)
                 r = sched_affinity_set(0, &cpus);
         return r < 0 ? err_sys(e, r, "process.execCPUAffinity: cannot set \"%s\"", op->text) : 0;

@@ -135,10 +135,15 @@ static int read_state(struct arena *a, struct container *c, struct err *e)
         struct json j;
         int64_t pid = 0;
         size_t n;
+        bool making = false;
         int r = fd_read_file_at(c->dir, "state.json", STATE_MAX_BYTES, &text, &n);
 
-        /* C2: killed between making the directory and the first save: nothing else exists. */
-        if (r == -ENOENT || (r == 0 && n == 0))
+        if (r == -ENOENT) {
+                making = true;
+                r = fd_read_file_at(c->dir, "making", STATE_MAX_BYTES, &text, &n);
+        }
+        /* C2: killed before the first save was whole: nothing else exists. */
+        if (r == -ENOENT || (r == 0 && making && (n == 0 || text[n - 1] != '\n')))
                 return 0;
         if (r < 0)
                 return err_sys(e, r, "cannot read state.json of container \"%s\"", c->id);
@@ -220,6 +225,17 @@ static void put_stdio(struct json_writer *w, const struct container *c)
         json_close(w, ']');
 }
 
+/* The first time nothing is made yet, so that a torn write does no harm. */
+static int save_making(const struct container *c, const struct buf *text)
+{
+        AUTO_FD int fd = openat(c->dir, "making",
+                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0 && errno == EEXIST)
+                return fd_replace_at(c->dir, "making", text->s, text->len, 0600, 0);
+        return fd < 0 ? -errno : fd_write_all(fd, text->s, text->len);
+}
+
 int container_save(const struct container *c, struct err *e)
 {
         AUTO_BUF text = { 0 };
@@ -250,7 +266,8 @@ int container_save(const struct container *c, struct err *e)
         put_stdio(&w, c);
         json_close(&w, '}');
         buf_putc(&text, '\n');
-        r = fd_replace_at(c->dir, "state.json", text.s, text.len, 0600, 0);
+        r = c->pid ? fd_replace_at(c->dir, "state.json", text.s, text.len, 0600, 0)
+                   : save_making(c, &text);
         return r < 0 ? err_sys(e, r, "cannot write state.json of container \"%s\"", c->id) : 0;
 }
 

@@ -1,7 +1,8 @@
 /* struct container: a container's state directory, <root>/<id>/, and what it says.
  *
- *   state.json   what was made and where: written before the first thing is made and again when init
- *                is ready, each time by rename, so that delete --force can always undo it
+ *   making       what is about to be made and where, so that delete --force can undo it whenever the
+ *                runtime dies
+ *   state.json   the same with init's pid, once init is ready: then it counts
  *   config.json  the configuration as it was at create
  *   start        FIFO on which init waits; there until start: what tells created from running
  *   result       FIFO through which init reports why an exec failed
@@ -9,7 +10,7 @@
  *
  * Invariants, cited as C1.. where they are kept:
  * C1 The directory exists before anything else that belongs to the container, and goes last.
- * C2 What state.json names may not exist yet; what exists is named there.
+ * C2 What these files name may not exist yet; what exists is named there.
  * C3 A pid counts only with its start time. */
 #pragma once
 
@@ -61,6 +62,8 @@ int container_open(struct arena *a, const char *root, const char *id, struct con
                    struct err *e);
 /* Waits for the lock, timeout_ms at most. */
 int container_lock(struct container *c, int timeout_ms, struct err *e);
+/* Writes `making` while there is no pid, then state.json. Two names instead of one replaced: ext4 flushes
+ * a file that is renamed over another (auto_da_alloc), which costs more than all else here. */
 int container_save(const struct container *c, struct err *e);
 /* Removes the directory and what is in it; nothing there is fine. */
 int container_remove(const char *root, struct container *c, struct err *e);

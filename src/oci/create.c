@@ -179,18 +179,26 @@ int creation_open_console(struct creation *c, int *ret_master_sock, struct err *
         return 0;
 }
 
+/* The directory is new and locked: nobody reads the file before state.json says that it counts. */
+static int save_config(struct creation *c, struct err *e)
+{
+        AUTO_FD int fd = openat(c->container.dir, "config.json",
+                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int r = fd < 0 ? -errno : fd_write_all(fd, c->config, c->config_len);
+
+        return r < 0 ? err_sys(e, r, "cannot save config.json") : 0;
+}
+
 int creation_record(struct creation *c, enum launch_mode mode, struct err *e)
 {
-        int r = fd_replace_at(c->container.dir, "config.json", c->config, c->config_len, 0600, 0);
-
-        if (r < 0)
-                return err_sys(e, r, "cannot save config.json");
+        if (save_config(c, e) < 0)
+                return -1;
         fill_container(c);
         c->launch.mode = mode;
         c->launch.container = &c->container;
         c->launch.log = c->rt->log;
         c->launch.arena = &c->arena;
-        return container_save(&c->container, e);
+        return 0;
 }
 
 int creation_announce(struct creation *c, struct err *e)
@@ -275,7 +283,7 @@ static int run_poststart(const struct runtime *rt, const struct container *c, co
         container_state_json(c, STATUS_RUNNING, &s->annotations, 0, &state);
         for (size_t i = 0; i < s->hooks[HOOK_POSTSTART].n; i++)
                 if (hook_run(HOOK_POSTSTART, &s->hooks[HOOK_POSTSTART].v[i], buf_str(&state),
-                             c->bundle, e) < 0) {
+                             c->bundle, environ, e) < 0) {
                         kill(c->pid, SIGKILL);
                         return -1;
                 }

@@ -94,7 +94,7 @@ static void run_poststop(const struct runtime *rt, const struct container *c, co
                 struct err e = { 0 };
 
                 if (hook_run(HOOK_POSTSTOP, &s->hooks[HOOK_POSTSTOP].v[i], buf_str(&state),
-                             c->bundle, &e) < 0)
+                             c->bundle, environ, &e) < 0)
                         log_err(rt->log, LOG_LEVEL_WARNING, &e);
         }
 }

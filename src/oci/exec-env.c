@@ -62,6 +62,18 @@ static const char *home_of(struct init *in, uid_t uid)
         return home;
 }
 
+/* Of a name given twice the last counts: some programs would take the first. */
+static bool given_again(const struct strings *env, size_t i)
+{
+        const char *eq = strchr(env->v[i], '=');
+        size_t n = eq ? (size_t)(eq - env->v[i]) + 1 : strlen(env->v[i]);
+
+        for (size_t k = i + 1; eq && k < env->n; k++)
+                if (strncmp(env->v[i], env->v[k], n) == 0)
+                        return true;
+        return false;
+}
+
 char **exec_env(struct init *in, uid_t uid)
 {
         const struct strings *given = &in->l->plan->process->env;
@@ -70,10 +82,14 @@ char **exec_env(struct init *in, uid_t uid)
         const char *fds = getenv("LISTEN_FDS");
         size_t n = 0;
 
-        for (size_t i = 0; i < given->n; i++)
-                if (!in->l->plan->notify_socket || !str_after(given->v[i], "NOTIFY_SOCKET="))
-                        env[n++] = (char *)given->v[i];
-        if (!env_get(given, "HOME"))
+        for (size_t i = 0; i < given->n; i++) {
+                const char *s = given->v[i];
+
+                if (!given_again(given, i) && !str_eq(s, "HOME=") &&
+                    !(in->l->plan->notify_socket && str_after(s, "NOTIFY_SOCKET=")))
+                        env[n++] = (char *)s;
+        }
+        if (str_empty(env_get(given, "HOME")))
                 env[n++] = arena_printf(a, "HOME=%s", home_of(in, uid));
         if (fds && !env_get(given, "LISTEN_FDS") && in->l->mode != LAUNCH_EXEC) {
                 env[n++] = arena_printf(a, "LISTEN_FDS=%s", fds);

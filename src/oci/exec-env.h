@@ -7,7 +7,7 @@
 
 struct init;
 
-/* process.env with HOME added from the container's /etc/passwd where it lacks one, LISTEN_FDS and
+/* process.env without repetitions, with HOME from the container's /etc/passwd where it has none, LISTEN_FDS and
  * LISTEN_PID for passed sockets, NOTIFY_SOCKET where asked for. In the arena. */
 char **exec_env(struct init *in, uid_t uid);
 /* The file that name stands for: itself with a slash, else found through the process's PATH. In the

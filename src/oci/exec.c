@@ -86,6 +86,15 @@ static void add_caps(struct execution *x)
         caps->bounding = join_strings(a, &caps->bounding, &x->o->caps);
         caps->effective = join_strings(a, &caps->effective, &x->o->caps);
         caps->permitted = join_strings(a, &caps->permitted, &x->o->caps);
+        /* What is inheritable already can be ambient too, as with runc. */
+        for (size_t i = 0; i < x->o->caps.n; i++)
+                for (size_t k = 0; k < caps->inheritable.n; k++)
+                        if (str_eq(x->o->caps.v[i], caps->inheritable.v[k])) {
+                                struct strings one = { &x->o->caps.v[i], 1 };
+
+                                caps->ambient = join_strings(a, &caps->ambient, &one);
+                                break;
+                        }
         x->process.capabilities = caps;
 }
 

@@ -43,7 +43,8 @@ static char **vector(const struct strings *s, const char *first)
         return v;
 }
 
-_Noreturn static void become(const struct spec_hook *h, int in, int out, const char *cwd)
+_Noreturn static void become(const struct spec_hook *h, int in, int out, const char *cwd,
+                             char **env)
 {
         static const char failed[] = "cannot be executed: ";
         sigset_t none;
@@ -57,7 +58,7 @@ _Noreturn static void become(const struct spec_hook *h, int in, int out, const c
         if (cwd && chdir(cwd) < 0)
                 cwd = "/"; /* the bundle may be gone, or out of sight */
         sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-        execve(h->path, vector(&h->args, h->path), vector(&h->env, NULL));
+        execve(h->path, vector(&h->args, h->path), h->env.v ? vector(&h->env, NULL) : env);
         saved = errno;
         if (write(2, failed, sizeof failed - 1) < 0 ||
             write(2, strerror(saved), strlen(strerror(saved))) < 0)
@@ -65,7 +66,7 @@ _Noreturn static void become(const struct spec_hook *h, int in, int out, const c
         _exit(127);
 }
 
-static int spawn(struct run *r, const struct spec_hook *h, const char *cwd)
+static int spawn(struct run *r, const struct spec_hook *h, const char *cwd, char **env)
 {
         int in[2], out[2];
 
@@ -80,7 +81,7 @@ static int spawn(struct run *r, const struct spec_hook *h, const char *cwd)
         r->err = out[0];
         r->pid = fork();
         if (r->pid == 0)
-                become(h, in[0], out[1], cwd);
+                become(h, in[0], out[1], cwd, env);
         fd_close(in[0]);
         fd_close(out[1]);
         if (r->pid < 0)
@@ -171,12 +172,12 @@ static int verdict(const char *where, const struct spec_hook *h, const struct ru
 }
 
 int hook_run(enum spec_hook_kind kind, const struct spec_hook *h, const char *state,
-             const char *cwd, struct err *e)
+             const char *cwd, char **env, struct err *e)
 {
         const char *where = spec_hook_names[kind];
         struct run r = { .pidfd = -1, .in = -1, .err = -1, .state = state, .left = strlen(state) };
         int64_t deadline = h->timeout.set ? now_ms() + h->timeout.v * 1000 : -1;
-        int status = 0, rc = spawn(&r, h, cwd);
+        int status = 0, rc = spawn(&r, h, cwd, env);
 
         if (rc == 0)
                 rc = attend(&r, deadline);

@@ -2,6 +2,7 @@
  * ops; what is here is the order of the stages and the waits between them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,8 +18,12 @@ static int run_hook(struct init *in, const struct op *op, struct err *e)
 {
         /* As the namespaces see it in which the hook runs. */
         in->l->container->pid = getpid();
-        return launch_hook(in->l, op, op->stage == STAGE_START ? STATUS_CREATED : STATUS_CREATING,
-                           e);
+        /* createContainer: the root is not yet /, so the hook starts in it. */
+        if (op->stage == STAGE_ROOT && fchdir(in->root) < 0)
+                return err_sys(e, errno, "cannot enter the container's root");
+        if (op->stage == STAGE_ROOT)
+                return launch_hook(in->l, op, STATUS_CREATING, NULL, environ, e);
+        return launch_hook(in->l, op, STATUS_CREATED, NULL, in->env, e);
 }
 
 static init_fn *const init_ops[OP_MAX] = {
@@ -125,6 +130,7 @@ _Noreturn void joiner_main(struct init *in)
                 fail(in, &e);
         }
         in->cgroup_joined = true;
+        cgroup_join_done(&in->l->join);
         if (init_stage(in, STAGE_ENTER, &e) < 0)
                 fail(in, &e);
         pid = clone_sibling(in->l->plan);
@@ -154,6 +160,7 @@ static int join_cgroup(struct init *in, struct err *e)
         if (in->cgroup_joined)
                 return 0;
         r = cgroup_join_self(&in->l->join);
+        cgroup_join_done(&in->l->join);
         return r < 0 ? err_sys(e, r, "cannot join the container's cgroup") : 0;
 }
 
@@ -180,11 +187,44 @@ static int build(struct init *in, struct err *e)
         return init_stage(in, STAGE_ROOT, e);
 }
 
+/* Closes every descriptor but the standard ones, those to preserve, and the few that init still needs:
+ * in a container that is created but not started, who may look into /proc/1/fd must find nothing of the
+ * host (CVE-2016-9962). */
+static void close_host(struct init *in)
+{
+        const int keep[] = { in->sync, in->l->fifo_start, in->l->fifo_result };
+        unsigned from = 3 + in->l->preserve_fds;
+
+        in->l->log = NULL;
+        while (from <= INT_MAX) {
+                int next = -1;
+
+                for (size_t i = 0; i < ARRAY_SIZE(keep); i++)
+                        if (keep[i] >= (int)from && (next < 0 || keep[i] < next))
+                                next = keep[i];
+                if (next != (int)from)
+                        sys_close_range(from, next < 0 ? ~0u : (unsigned)next - 1, 0);
+                if (next < 0)
+                        break;
+                from = (unsigned)next + 1;
+        }
+}
+
+/* The caller's environment lies in this process's memory until the exec: /proc/1/environ. */
+static void clear_environment(void)
+{
+        for (char **e = environ; e && *e; e++)
+                explicit_bzero(*e, strlen(*e));
+        environ = NULL;
+}
+
 /* Waits for start: a byte in the FIFO. From here on errors go to whoever reads `result`. */
 static void await_start(struct init *in)
 {
         char byte;
 
+        close_host(in);
+        clear_environment();
         /* L1: recorded now; it may outlive the runtime. */
         prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
         if (sync_send(in->sync, SYNC_READY, 0) < 0 || sync_wait_go(in->sync) < 0)

@@ -78,14 +78,13 @@ int launch_stage(struct launch *l, enum stage stage, struct err *e)
         return 0;
 }
 
-int launch_hook(struct launch *l, const struct op *op, enum status status, struct err *e)
+int launch_hook(struct launch *l, const struct op *op, enum status status, const char *cwd,
+                char **env, struct err *e)
 {
         AUTO_BUF state = { 0 };
 
         container_state_json(l->container, status, &l->plan->spec->annotations, 0, &state);
-        /* The bundle is the host's: a hook inside the container's root stays where it is. */
-        return hook_run(op->hook.kind, op->hook.hook, buf_str(&state),
-                        op->stage == STAGE_START ? NULL : l->plan->bundle, e);
+        return hook_run(op->hook.kind, op->hook.hook, buf_str(&state), cwd, env, e);
 }
 
 int launch_prepare(struct launch *l, struct err *e)

@@ -116,8 +116,9 @@ int init_stage(struct init *in, enum stage stage, struct err *e);
 int launch_stage(struct launch *l, enum stage stage, struct err *e);
 /* Says at debug what is about to be done. */
 void launch_log(const struct launch *l, const struct op *op);
-/* hooks of both sides: runs op->hook with the state as it is now. */
-int launch_hook(struct launch *l, const struct op *op, enum status status, struct err *e);
+/* hooks of both sides: runs op->hook with the state as it is now; cwd and env as hook_run()'s. */
+int launch_hook(struct launch *l, const struct op *op, enum status status, const char *cwd,
+                char **env, struct err *e);
 
 /* Takes the network devices back that init got: an operation that failed has not happened. */
 void launch_return_net(struct launch *l);

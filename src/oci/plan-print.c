@@ -194,6 +194,9 @@ static void put_process_details(const struct plan *p, const struct op *op, struc
         case OP_OOM_SCORE:
                 buf_printf(out, " %lld", (long long)op->number);
                 break;
+        case OP_AFFINITY:
+                buf_printf(out, " %s", op->text ? op->text : "to all of the cpuset");
+                break;
         case OP_UMASK:
                 buf_printf(out, " %04llo", (unsigned long long)op->number);
                 break;
@@ -237,7 +240,6 @@ static void put_process_details(const struct plan *p, const struct op *op, struc
         case OP_READONLY_PATH:
         case OP_MASK:
         case OP_KEYRING:
-        case OP_AFFINITY:
         case OP_FIND_EXEC:
         case OP_CWD:
                 buf_printf(out, " %s", op->text);
