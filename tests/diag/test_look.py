@@ -637,17 +637,23 @@ def test_reads_only(oci, tmp_path):
 
 # ---- cost ----
 
-def fastest(pid, n=15):
-    times = []
+def cost(pid, n=15):
+    """The least CPU time of n pages in ms; of an idle machine, the least wall time if that is more."""
+    cpu, wall = [], []
     for _ in range(n):
         begin = time.monotonic()
-        page(pid, "--sample", "0")
-        times.append(time.monotonic() - begin)
-    return min(times) * 1000
+        child = subprocess.Popen([lookkit.BERTH, "look", "--sample", "0", str(pid)], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        wall.append(time.monotonic() - begin)
+        cpu.append(used.ru_utime + used.ru_stime)
+        assert child.returncode == 0
+    idle = os.getloadavg()[0] < os.cpu_count()
+    return 1000 * max(min(cpu), min(wall) if idle else 0)
 
 
 def test_fast(oci):
-    assert fastest(oci("runc", limits).pid) < 30
+    assert cost(oci("runc", limits).pid) < 30
 
 
 @pytest.mark.needs("root")
@@ -661,5 +667,5 @@ def test_fast_with_many_mounts(bare, tmp_path):
     assert lookkit.eventually(lambda: (tmp_path / "done").exists(), timeout=60)
     f = facts(p.pid)
     assert sum(m["hostPath"] == "/etc" for m in f["filesystems"]["mounts"]) == 1000
-    assert fastest(p.pid) < 30
+    assert cost(p.pid) < 30
     assert "more mounts: see --full" in page(p.pid)
