@@ -63,14 +63,32 @@ def make_rootfs(path):
     return path
 
 
+PROFILE = pathlib.Path("/usr/share/containers/seccomp.json")  # podman's, of Debian's golang-github-containers-common
+
+
+def seccomp():
+    """podman's default profile as it reaches a runtime: what needs other capabilities or machines left out.
+    None where podman isn't installed."""
+    if not PROFILE.exists():
+        return None
+    profile = json.loads(PROFILE.read_text())
+    rules = []
+    for rule in profile["syscalls"]:
+        only = rule.get("includes") or {}
+        if only.get("caps") or (only.get("arches") and "amd64" not in only["arches"]):
+            continue
+        rules.append({k: rule[k] for k in ("names", "action", "args", "errnoRet") if rule.get(k)})
+    return {"defaultAction": profile["defaultAction"], "defaultErrnoRet": profile.get("defaultErrnoRet", 1),
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": rules}
+
+
 class Bundle:
     """A bundle directory. Several share one root file system."""
 
-    def __init__(self, path, rootfs, args, memory=None):
+    def __init__(self, path, rootfs, args, memory=None, seccomp=None):
         self.path = pathlib.Path(path)
         self.path.mkdir()
-        self.rootfs, self.args = rootfs, args
-        self.write(memory)
-
-    def write(self, memory=None):
-        (self.path / "config.json").write_text(json.dumps(config(self.rootfs, self.args, memory)))
+        document = config(rootfs, args, memory)
+        if seccomp:
+            document["linux"]["seccomp"] = seccomp
+        (self.path / "config.json").write_text(json.dumps(document))

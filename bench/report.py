@@ -95,6 +95,7 @@ def figures_table(result):
 
 SECTIONS = [
     ("run", "`run` of `true`, to completion"),
+    ("filtered", "the same under podman's default seccomp profile (the floor makes no filter)"),
     ("state", "`state` of a running container"),
     ("exec", "`exec` of `true` in a running container"),
     ("at_once", "200 × `run` of `true`, started at once; a turn ends with the last"),
@@ -115,6 +116,8 @@ def markdown(data):
     if data["missing"]:
         lines += ["Not found, so not measured: " + "; ".join(data["missing"]) + ".", ""]
     for key, title in SECTIONS:
+        if not r[key]:
+            continue
         lines += [f"## {title} ({r[key]['turns']} turns)", "", *figures_table(r[key]), ""]
     return "\n".join(lines)
 
