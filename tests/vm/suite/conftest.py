@@ -1,7 +1,6 @@
 """Fixtures of the VM's suite. It runs in the guest, on the containers of tests/oci/kit.py.
 
 Each file says in lines of "# vm: OPTIONS" in which guests it is to run (options of tests/vm/run).
-Results go to stdout as "ok NAME", "not ok NAME" with the reasons, and "skip NAME: REASON".
 """
 
 import os
@@ -36,24 +35,6 @@ def pytest_collection_modifyitems(items):
         for mark in item.iter_markers("lacks"):
             if kit.PEER in mark.args:
                 item.add_marker(pytest.mark.xfail(reason=mark.kwargs["why"], strict=False))
-
-
-def pytest_runtest_logreport(report):
-    name = re.sub(r".*/", "", report.nodeid).replace(".py::", ": ") + f" ({VARIANT})"
-    took = f" # {report.duration:.1f} s"
-    if report.skipped:
-        why = getattr(report, "wasxfail", None) or report.longrepr[2]
-        print(f"skip {name}: {why.removeprefix('Skipped: ')}", flush=True)
-    elif report.failed:
-        text = report.longreprtext.rstrip().replace("\n", "\n# ")
-        print(f"not ok {name} in {report.when}{took}\n# {text}", flush=True)
-    elif report.when == "call":
-        print(f"ok {name}{took}", flush=True)
-
-
-def pytest_collectreport(report):
-    if report.failed:
-        print(f"not ok {report.nodeid} cannot be loaded\n# {report.longreprtext}", flush=True)
 
 
 class Prebuilt:
