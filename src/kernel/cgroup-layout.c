@@ -31,6 +31,7 @@ static const struct {
         [CGROUP_PERF_EVENT] = { "perf_event", NULL },
         [CGROUP_RDMA] = { "rdma", "rdma" },
         [CGROUP_MISC] = { "misc", "misc" },
+        [CGROUP_DMEM] = { NULL, "dmem" },
 };
 static_assert(ARRAY_SIZE(controller_names) == CGROUP_CONTROLLER_MAX, "a controller lacks its name");
 

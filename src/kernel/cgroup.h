@@ -40,6 +40,7 @@ enum cgroup_controller {
         CGROUP_PERF_EVENT, /* v1; on v2 always on */
         CGROUP_RDMA,
         CGROUP_MISC,
+        CGROUP_DMEM,
         CGROUP_CONTROLLER_MAX,
         CGROUP_CORE = CGROUP_CONTROLLER_MAX /* v2's own files ("cgroup.max.depth"), where v2 is */
 };

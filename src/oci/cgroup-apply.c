@@ -39,10 +39,10 @@ static const struct {
         [CGROUP_FAULT_JOIN] = { 0, "cannot enter cgroup through '", "'", NULL },
         [CGROUP_FAULT_REMOVE] = { 0, "cannot remove cgroup '", "'",
                                   "Its cgroup.procs names the processes still in it." },
-        [CGROUP_FAULT_FROZEN] = { ERR_STATE, "cgroup '", "' is frozen",
+        [CGROUP_FAULT_FROZEN] = { ERR_STATE, "container's cgroup unexpectedly frozen: \"", "\"",
                                   "Resume the container that is paused there, or write 0 to its "
                                   "cgroup.freeze (THAWED to freezer.state)." },
-        [CGROUP_FAULT_NOT_EMPTY] = { ERR_STATE, "cgroup '", "' is not empty",
+        [CGROUP_FAULT_NOT_EMPTY] = { ERR_STATE, "container's cgroup is not empty: \"", "\"",
                                      "Another container or its remains use it: choose another "
                                      "cgroupsPath, or end the processes in its cgroup.procs." },
         [CGROUP_FAULT_TIMEOUT] = { ERR_LIMIT, "cgroup '", "' did not get there in time",
@@ -320,6 +320,7 @@ static void cpu_v1_read(const struct cgroup *c, struct cgroup_now *now)
 
         cgroup_read_u64(c, CGROUP_CPU, "cpu.cfs_period_us", &now->cpu_period);
         cgroup_read_u64(c, CGROUP_CPU, "cpu.cfs_burst_us", &now->cpu_burst);
+        cgroup_read_u64(c, CGROUP_CPU, "cpu.rt_period_us", &now->cpu_rt_period);
         if (cgroup_read(c, CGROUP_CPU, "cpu.cfs_quota_us", text, sizeof text) > 0) {
                 text[strcspn(text, "\n")] = 0;
                 now->cpu_quota = str_to_u64(text, &v) == 0 ? (int64_t)v : -1;

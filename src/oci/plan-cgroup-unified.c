@@ -83,7 +83,8 @@ static int convert(struct cgroup_planner *p, enum cgroup_controller c, const cha
                         arena_printf(p->a, "%.*s.limit_in_bytes", (int)strlen(file) - 4, file),
                         value);
         err_set(p->e, ERR_UNSUPPORTED,
-                "linux.resources.%s: on this host the %s controller is on cgroup v1, where '%s' "
+                "linux.resources.%s: invalid configuration: on this host the %s controller is on "
+                "cgroup v1, where '%s' "
                 "has "
                 "no equivalent",
                 field, cgroup_controller_name(c, true), file);
@@ -145,10 +146,24 @@ static int plan_one(struct cgroup_planner *p, const char *file, const char *valu
                             : put_lines(p, c, field, file, value);
 }
 
+/* While cpu.idle is 1 the kernel refuses a weight. */
+static bool is_idle(const struct key_values *unified)
+{
+        for (size_t i = 0; i < unified->n; i++)
+                if (str_eq(unified->v[i].key, "cpu.idle") && str_eq(unified->v[i].value, "1"))
+                        return true;
+        return false;
+}
+
 int plan_unified(struct cgroup_planner *p)
 {
+        bool idle = is_idle(&p->r->unified);
+
         for (size_t i = 0; i < p->r->unified.n; i++)
-                if (plan_one(p, p->r->unified.v[i].key, p->r->unified.v[i].value) < 0)
+                if (idle && str_eq(p->r->unified.v[i].key, "cpu.weight"))
+                        plan_warn(p, "linux.resources.unified: unable to apply both cpu.weight and "
+                                     "cpu.idle: cpu.weight is ignored");
+                else if (plan_one(p, p->r->unified.v[i].key, p->r->unified.v[i].value) < 0)
                         return -1;
         return 0;
 }

@@ -9,7 +9,7 @@
  *   cfs quota and period -> "quota period" in cpu.max.
  *
  * P1. As in runc, 0 means "unset" for every limit of memory, shares, quota, period and weight;
- *     but a pids limit of 0 is 0.
+ *     but a pids limit of 0 is one.
  * P2. A limit whose controller this host lacks is an error, never dropped: only the fields that
  *     v2 has no counterpart for, and that runc ignores there, become warnings. */
 #include "oci/plan-cgroup.h"
@@ -122,18 +122,26 @@ static bool given(struct opt_i64 v)
 /* checkBeforeUpdate: a limit below usage is refused here, before the kernel kills for it. */
 static int check_usage(struct cgroup_planner *p, const struct spec_memory *m)
 {
-        int64_t least = given(m->swap) && m->swap.v > 0 ? m->swap.v : INT64_MAX;
+        const struct {
+                const char *field, *what;
+                struct opt_i64 v;
+        } limits[] = {
+                { "memory.swap", "memory+swap", m->swap },
+                { "memory.limit", "memory", m->limit },
+        };
 
         if (!p->updates || !m->check_before_update.set || !m->check_before_update.v)
                 return 0;
-        if (given(m->limit) && m->limit.v > 0)
-                least = MIN(least, m->limit.v);
-        if ((uint64_t)least >= p->now->memory_usage)
-                return 0;
-        return err_set(p->e, ERR_LIMIT,
-                       "linux.resources.memory.limit: %lld is below the present usage of %llu, and "
-                       "checkBeforeUpdate is set",
-                       (long long)least, (unsigned long long)p->now->memory_usage);
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+                if (given(limits[i].v) && limits[i].v.v > 0 &&
+                    (uint64_t)limits[i].v.v < p->now->memory_usage)
+                        return err_set(
+                                p->e, ERR_LIMIT,
+                                "linux.resources.%s: rejecting %s limit %lld: %llu bytes are "
+                                "in use, and checkBeforeUpdate is set",
+                                limits[i].field, limits[i].what, (long long)limits[i].v.v,
+                                (unsigned long long)p->now->memory_usage);
+        return 0;
 }
 
 static int memory_check(struct cgroup_planner *p, const struct spec_memory *m)
@@ -326,7 +334,8 @@ static int cpu_weight(struct cgroup_planner *p, const struct spec_cpu *c, int ve
         if (!c->shares.set || !c->shares.v)
                 return 0;
         if (idle) { /* an idle cgroup has no weight of its own: the kernel refuses it */
-                plan_warn(p, "linux.resources.cpu.shares is ignored since cpu.idle is 1");
+                plan_warn(p, "linux.resources.cpu: unable to apply both shares and idle: shares is "
+                             "ignored");
                 return 0;
         }
         if (version == 2) {
@@ -357,13 +366,19 @@ static void cpu_quota(struct cgroup_planner *p, bool has_quota, int64_t quota, u
          * result. */
         bool period_first = period >= p->now->cpu_period;
 
+        if (!has_quota && !period)
+                return;
+        if (p->updates || !has_quota) {
+                /* Both, since systemd has to be told their ratio. */
+                period = period ? period : p->now->cpu_period;
+                quota = has_quota ? quota : p->now->cpu_quota;
+                has_quota |= p->updates;
+        }
         if (version == 2) {
-                if (!has_quota)
-                        quota = p->now->cpu_quota;
                 if (period)
                         plan_put(p, CGROUP_CPU, 0, "cpu.quota", "cpu.max", "%s %llu",
                                  LIMIT_TEXT(quota, 2), (unsigned long long)period);
-                else if (has_quota)
+                else
                         plan_put(p, CGROUP_CPU, 0, "cpu.quota", "cpu.max", "%s",
                                  LIMIT_TEXT(quota, 2));
                 return;
@@ -411,12 +426,16 @@ static void cpu_realtime(struct cgroup_planner *p, const struct spec_cpu *c, int
                              "counterpart on cgroup v2: ignored");
                 return;
         }
-        if (period)
+        /* A runtime may not exceed its period at any moment. */
+        if (period && c->realtime_period.v >= p->now->cpu_rt_period)
                 plan_put(p, CGROUP_CPU, 0, "cpu.realtimePeriod", "cpu.rt_period_us", "%llu",
                          (unsigned long long)c->realtime_period.v);
         if (runtime)
                 plan_put(p, CGROUP_CPU, 0, "cpu.realtimeRuntime", "cpu.rt_runtime_us", "%lld",
                          (long long)c->realtime_runtime.v);
+        if (period && c->realtime_period.v < p->now->cpu_rt_period)
+                plan_put(p, CGROUP_CPU, 0, "cpu.realtimePeriod", "cpu.rt_period_us", "%llu",
+                         (unsigned long long)c->realtime_period.v);
 }
 
 static int plan_cpuset(struct cgroup_planner *p, const struct spec_cpu *c)
@@ -464,14 +483,18 @@ static int plan_cpu(struct cgroup_planner *p)
 
 /* ---- pids, hugetlb, network, rdma ---- */
 
+/* A limit of 0 is a limit, not "unset"; but no cgroup with a process in it can have fewer than
+ * one, and systemd refuses TasksMax=0: as in runc, it means 1. */
 static int plan_pids(struct cgroup_planner *p)
 {
+        int64_t limit = p->r->pids_limit.v;
+
         if (!p->r->pids_limit.set)
                 return 0;
         if (plan_need(p, CGROUP_PIDS, "pids.limit") < 0)
                 return -1;
         plan_put(p, CGROUP_PIDS, 0, "pids.limit", "pids.max", "%s",
-                 LIMIT_TEXT(p->r->pids_limit.v, 2));
+                 LIMIT_TEXT(limit == 0 ? 1 : limit, 2));
         return 0;
 }
 

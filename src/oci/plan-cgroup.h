@@ -44,9 +44,10 @@ struct cgroup_plan {
 struct cgroup_now {
         uint64_t memory_limit, memory_swap; /* bytes; v1's memory+swap; UINT64_MAX: none */
         uint64_t memory_usage;
-        int64_t cpu_quota;   /* us; -1: none */
-        uint64_t cpu_period; /* us */
-        uint64_t cpu_burst;  /* us */
+        int64_t cpu_quota;      /* us; -1: none */
+        uint64_t cpu_period;    /* us */
+        uint64_t cpu_burst;     /* us */
+        uint64_t cpu_rt_period; /* us */
 };
 /* What a new cgroup has. */
 extern const struct cgroup_now cgroup_now_fresh;

@@ -72,7 +72,7 @@ static void put_limit(struct props *p, const char *name, const char *value)
                 put_number(p->out, name, v);
 }
 
-/* A scope with no task can't be: systemd refuses 0. */
+/* systemd refuses 0, which linux.resources.unified may ask for. */
 static void put_tasks(struct props *p, const char *name, const char *value)
 {
         put_limit(p, name, str_eq(value, "0") ? "1" : value);

@@ -138,6 +138,8 @@ static const struct row rows[] = {
           "cpu cpu.max = 20000\ncpu cpu.max.burst = 10000\n" },
         { "{\"cpu\":{\"idle\":1,\"shares\":512}}", "cpu cpu.idle = 1\nwarning\n",
           "cpu cpu.idle = 1\nwarning\n" },
+        { "{\"unified\":{\"cpu.weight\":\"8\",\"cpu.idle\":\"1\"}}", "cpu cpu.idle = 1\nwarning\n",
+          "cpu cpu.idle = 1\nwarning\n" },
         { "{\"cpu\":{\"idle\":0,\"shares\":512}}", "cpu cpu.idle = 0?\ncpu cpu.shares = 512\n",
           "cpu cpu.idle = 0?\ncpu cpu.weight = 59\n" },
         { "{\"cpu\":{\"shares\":1}}", "!cpu.shares: 1 is not within 2-262144",
@@ -149,7 +151,7 @@ static const struct row rows[] = {
         { "{\"cpu\":{\"cpus\":\"0-1\",\"mems\":\"0\"}}",
           "cpuset cpuset.cpus = 0-1\ncpuset cpuset.mems = 0\n",
           "cpuset cpuset.cpus = 0-1\ncpuset cpuset.mems = 0\n" },
-        { "{\"pids\":{\"limit\":0}}", "pids pids.max = 0\n", "pids pids.max = 0\n" },
+        { "{\"pids\":{\"limit\":0}}", "pids pids.max = 1\n", "pids pids.max = 1\n" },
         { "{\"pids\":{\"limit\":-1}}", "pids pids.max = max\n", "pids pids.max = max\n" },
         { "{\"blockIO\":{\"weight\":500}}", "io blkio.weight = 500|\nio blkio.bfq.weight = 500\n",
           "io io.bfq.weight = 500|\nio io.weight = 4950\n" },
@@ -238,15 +240,26 @@ static void test_update(void **state)
         row_check("{\"memory\":{\"swap\":150}}", V2, "memory memory.swap.max = 50\n", &now,
                   CGROUP_PLAN_UPDATE);
         row_check("{\"memory\":{\"limit\":70,\"checkBeforeUpdate\":true}}", V2,
-                  "!memory.limit: 70 is below the present usage of 80", &now, CGROUP_PLAN_UPDATE);
+                  "!memory.limit: rejecting memory limit 70: 80 bytes are in use", &now,
+                  CGROUP_PLAN_UPDATE);
         row_check("{\"cpu\":{\"period\":50000,\"quota\":10000}}", V1,
                   "cpu cpu.cfs_quota_us = 10000\ncpu cpu.cfs_period_us = 50000\n", &now,
                   CGROUP_PLAN_UPDATE);
         row_check("{\"cpu\":{\"period\":50000}}", V2, "cpu cpu.max = 50000 50000\n", &now,
                   CGROUP_PLAN_UPDATE);
+        row_check("{\"cpu\":{\"quota\":60000}}", V1,
+                  "cpu cpu.cfs_quota_us = 60000\ncpu cpu.cfs_period_us = 100000\n", &now,
+                  CGROUP_PLAN_UPDATE);
+        row_check("{\"memory\":{\"limit\":10,\"swap\":20,\"checkBeforeUpdate\":true}}", V2,
+                  "!memory.swap: rejecting memory+swap limit 20", &now, CGROUP_PLAN_UPDATE);
+        now.cpu_rt_period = 900000;
+        row_check("{\"cpu\":{\"realtimePeriod\":10000,\"realtimeRuntime\":3000}}", V1,
+                  "cpu cpu.rt_runtime_us = 3000\ncpu cpu.rt_period_us = 10000\n", &now,
+                  CGROUP_PLAN_UPDATE);
         /* A burst above the new quota has to shrink first. */
         row_check("{\"cpu\":{\"quota\":20000,\"burst\":10000}}", V2,
-                  "cpu cpu.max.burst = 10000\ncpu cpu.max = 20000\n", &now, CGROUP_PLAN_UPDATE);
+                  "cpu cpu.max.burst = 10000\ncpu cpu.max = 20000 100000\n", &now,
+                  CGROUP_PLAN_UPDATE);
         row_check("{\"rdma\":{\"x\":{\"hcaHandles\":1}}}", HYBRID,
                   "!the container's cgroup has no rdma", &now, CGROUP_PLAN_UPDATE);
 }
