@@ -89,7 +89,7 @@ static void test_log_records(void **state)
         err_set(&e, ERR_INVALID, "a \"b\"\n\\c\001");
         err_hint(&e, "Try.");
         logged(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR, &e, out, sizeof out);
-        assert_string_equal(out, "prog: a \"b\"\n\\c\001\nhint: Try.\n");
+        assert_string_equal(out, "prog: a \"b\"\n\\c\\x01\nhint: Try.\n");
         logged(LOG_FORMAT_TEXT, LOG_LEVEL_WARNING, &e, out, sizeof out);
         assert_memory_equal(out, "prog: warning: a", 16);
         logged(LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG, &e, out, sizeof out);
