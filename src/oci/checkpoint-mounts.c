@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -21,8 +22,9 @@
 
 struct row {
         uint64_t id, parent;
-        const char *point; /* below the container's root: "/dev/pts" */
-        bool taken;        /* some operation of the plan made it, so it is nobody's submount */
+        const char *device; /* "8:1" */
+        const char *point;  /* below the container's root: "/dev/pts" */
+        bool taken;         /* some operation of the plan made it, so it is nobody's submount */
 };
 
 struct table {
@@ -68,6 +70,7 @@ static bool parse_row(char *line, const char *root, struct row *ret)
         }
         if (str_to_u64(field[0], &ret->id) < 0 || str_to_u64(field[1], &ret->parent) < 0)
                 return false;
+        ret->device = field[2];
         unescape(field[4]);
         ret->point = below(field[4], root);
         return ret->point != NULL;
@@ -93,6 +96,7 @@ static int read_table(struct arena *a, const struct mount_view *v, struct table 
 
                 if (!parse_row(line, v->root, row))
                         continue;
+                row->device = arena_strdup(a, row->device);
                 row->point = arena_strdup(a, row->point);
                 ret->n++;
         }
@@ -224,6 +228,18 @@ static void search_op(struct search *s, const struct op *op)
         }
 }
 
+/* Whether path is on that device here too. If not, the container mounted something itself. */
+static bool is_on(const char *path, const char *device)
+{
+        char text[32];
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return false;
+        snprintf(text, sizeof text, "%u:%u", major(st.st_dev), minor(st.st_dev));
+        return str_eq(text, device);
+}
+
 /* The bind operation that a mount came along with: the nearest one above it. */
 static void add_submount(struct search *s, const struct row *row)
 {
@@ -234,11 +250,13 @@ static void add_submount(struct search *s, const struct row *row)
                 if (!up || !up->taken)
                         continue;
                 for (size_t i = 0; i < s->n_binds; i++) {
-                        const char *rest = below(row->point, up->point);
+                        const char *rest = below(row->point, up->point), *source;
 
                         if (s->binds[i] != up || !rest)
                                 continue;
-                        add(s, row->point, arena_printf(s->a, "%s%s", s->sources[i], rest));
+                        source = arena_printf(s->a, "%s%s", s->sources[i], rest);
+                        if (is_on(source, row->device))
+                                add(s, row->point, source);
                 }
                 return;
         }
