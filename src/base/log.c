@@ -46,7 +46,8 @@ static void put_json(struct buf *b, enum log_level level, const char *text)
                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);
 }
 
-/* Control characters would be commands to the reader's terminal; the line break before a hint is ours. */
+/* Control characters would be commands to the reader's terminal; the line break before a hint is
+ * ours. */
 static void put_plain(struct buf *b, const char *text)
 {
         for (; *text; text++) {

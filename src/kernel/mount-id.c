@@ -1,5 +1,5 @@
-/* Apart from mount.c because <linux/stat.h>, the only one with struct statx under every C library, and
- * <sys/stat.h> define the same macros. */
+/* Apart from mount.c because <linux/stat.h>, the only one with struct statx under every C
+ * library, and <sys/stat.h> define the same macros. */
 #include <errno.h>
 #include <linux/stat.h>
 

@@ -31,8 +31,8 @@ static int failed(const struct cgroup_view *v, int error, const char *name, stru
 
 static int finish(const struct cgroup_view *v, int fd, int target, const char *name, struct err *e)
 {
-        /* The host's mounts are no master of it, as they are not of a fresh mount: whoever restores it
-         * from a checkpoint could not name them. */
+        /* The host's mounts are no master of it, as they are not of a fresh mount: whoever
+         * restores it from a checkpoint could not name them. */
         struct mount_attrs a = { .set = v->m->attrs.set,
                                  .clear = v->m->attrs.clear,
                                  .propagation = 1 << 18 };

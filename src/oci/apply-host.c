@@ -43,8 +43,8 @@ static int make_state(struct launch *l, const struct op *op, struct err *e)
         return 0;
 }
 
-/* How many trailing components of each directory are missing, and thus will be ours to remove: known
- * before anything is made, for a runtime that is killed in between (container.h, C2). */
+/* How many trailing components of each directory are missing, and thus will be ours to remove:
+ * known before anything is made, for a runtime that is killed in between (container.h, C2). */
 static bool count_missing(struct cgroup *c)
 {
         bool exists = false;
@@ -73,8 +73,8 @@ static int save_cgroup(struct launch *l, struct cgroup *c, struct err *e)
         return container_save(l->container, e);
 }
 
-/* Somebody else's processes must not be killed by our cleaning up, so look before the state file says
- * that this cgroup is ours. */
+/* Somebody else's processes must not be killed by our cleaning up, so look before the state file
+ * says that this cgroup is ours. */
 static int check_unused(struct cgroup *c, struct err *e)
 {
         if (count_missing(c) && cgroup_is_empty(c) == 0) {
@@ -130,8 +130,9 @@ static int make_notify(struct launch *l, const struct op *op, struct err *e)
         return 0;
 }
 
-/* A copy made here is a peer of the host's mount, where that is shared (systemd makes / so): what is
- * later mounted inside would show on the host. In init's namespace OP_PROPAGATION sees to that. */
+/* A copy made here is a peer of the host's mount, where that is shared (systemd makes / so):
+ * what is later mounted inside would show on the host. In init's namespace OP_PROPAGATION sees
+ * to that. */
 static int copy_host(struct launch *l, const char *path, bool rec, bool root)
 {
         const struct op *cut = plan_find(l->plan, OP_PROPAGATION);
@@ -276,7 +277,8 @@ static int set_oom_score(struct launch *l, const struct op *op, struct err *e)
         snprintf(value, sizeof value, "%lld", (long long)op->number);
         AUTO_FD int fd = resolve_proc(l->proc, path, O_WRONLY);
         r = fd < 0 ? fd : write(fd, value, strlen(value)) < 0 ? -errno : 0;
-        /* Without privilege it can't go down; what podman and others set by default must not fail. */
+        /* Without privilege it can't go down; what podman and others set by default must not
+         * fail. */
         if (r == -EACCES && geteuid() != 0) {
                 log_warning(l->log, "process.oomScoreAdj: %s: %s", value, strerror(-r));
                 return 0;

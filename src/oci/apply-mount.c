@@ -1,5 +1,6 @@
-/* STAGE_MOUNT: init builds the container's root file system, in its own mount namespace, still on the
- * host's root. Targets are resolved inside the container's root and used by descriptor (L3). */
+/* STAGE_MOUNT: init builds the container's root file system, in its own mount namespace, still
+ * on the host's root. Targets are resolved inside the container's root and used by descriptor
+ * (L3). */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -23,7 +24,8 @@
 
 int mount_cgroup_ns(struct init *in, const struct op *op, struct err *e)
 {
-        /* Only now: the cgroup that one is in becomes the namespace's root (cgroup_namespaces(7)). */
+        /* Only now: the cgroup that one is in becomes the namespace's root
+         * (cgroup_namespaces(7)). */
         if (unshare(CLONE_NEWCGROUP) < 0)
                 return err_sys(e, errno, "cannot make a cgroup namespace");
         return 0;
@@ -75,8 +77,9 @@ static bool same_mount(int a, int b)
         return mount_id(a, &x, NULL) == 0 && mount_id(b, &y, NULL) == 0 && x == y;
 }
 
-/* With rootfsPropagation "shared" the host's mounts stay shared, and attaching the root would show on
- * the host, so the one mount that it is attached to must be private. Walks up to that mount's root. */
+/* With rootfsPropagation "shared" the host's mounts stay shared, and attaching the root would
+ * show on the host, so the one mount that it is attached to must be private. Walks up to that
+ * mount's root. */
 static int unshare_parent(int target, struct err *e)
 {
         struct mount_attr private = { .propagation = 1 << 18 };
@@ -230,8 +233,8 @@ static int bind_mount(struct init *in, const struct plan_mount *m, struct err *e
         return attach(m, fd, target, e);
 }
 
-/* Parameters of a new mount: those given, SELinux's label, and for a tmpfs over a directory that one's
- * mode, as runc does, so that a /tmp keeps its 1777. */
+/* Parameters of a new mount: those given, SELinux's label, and for a tmpfs over a directory that
+ * one's mode, as runc does, so that a /tmp keeps its 1777. */
 static size_t parameters(struct init *in, const struct plan_mount *m, int target,
                          struct mount_param *out)
 {

@@ -1,5 +1,5 @@
-/* STAGE_PROCESS and the exec: init takes on the process's attributes, in the plan's order, which is the
- * order that its privileges allow. */
+/* STAGE_PROCESS and the exec: init takes on the process's attributes, in the plan's order, which
+ * is the order that its privileges allow. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -37,7 +37,8 @@ int process_keyring(struct init *in, const struct op *op, struct err *e)
 {
         const char *label = in->l->plan->process->selinux_label;
 
-        /* The ring gets the label of its container; a kernel without that attribute has no matter. */
+        /* The ring gets the label of its container; a kernel without that attribute has no
+         * matter. */
         if (!str_empty(label))
                 write_label(in, LSM_SELINUX, LSM_ATTR_KEYCREATE, label);
         int r = process_keyring_join(op->text, in->l->plan->userns ? PROCESS_KEY_OTHER_SEARCH
@@ -232,8 +233,8 @@ static void own_null(int fd)
                 dup2(null, fd);
 }
 
-/* So that the user can reopen /dev/stdout and its likes, as with runc. Not the console: that was made
- * for it. What has no such owner (a socket, a read-only file system, an unmapped id) stays. */
+/* So that the user can reopen /dev/stdout and its likes, as with runc. Not the console: that was
+ * made for it. What has no such owner (a socket, a read-only file system, an unmapped id) stays. */
 static void give_stdio(const struct spec_user *u)
 {
         struct stat st;
@@ -321,9 +322,9 @@ int process_caps(struct init *in, const struct op *op, struct err *e)
         return 0;
 }
 
-/* As the user, whose rights count (a root-squashed NFS); where those do not suffice, as runc does, with
- * the capabilities that are still there. Afterwards the directory must be inside the root: a descriptor
- * of the host's as cwd is CVE-2024-21626. */
+/* As the user, whose rights count (a root-squashed NFS); where those do not suffice, as runc
+ * does, with the capabilities that are still there. Afterwards the directory must be inside the
+ * root: a descriptor of the host's as cwd is CVE-2024-21626. */
 int process_cwd(struct init *in, const struct op *op, struct err *e)
 {
         char where[4096];

@@ -21,8 +21,8 @@ int root_sysctl(struct init *in, const struct op *op, struct err *e)
 
         if (n >= (int)sizeof path)
                 return err_set(e, ERR_INVALID, "linux.sysctl: \"%s\" is too long", key);
-        /* sysctl(8)'s rule: the separator is whichever of "." and "/" comes first; in the dotted form
-         * a slash stands for a dot in a name ("net.ipv4.conf.eth0/100.x"). */
+        /* sysctl(8)'s rule: the separator is whichever of "." and "/" comes first; in the dotted
+         * form a slash stands for a dot in a name ("net.ipv4.conf.eth0/100.x"). */
         if (strcspn(key, ".") < strcspn(key, "/"))
                 for (char *c = path + 4; *c; c++)
                         *c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
@@ -52,8 +52,8 @@ static int by_pivot(struct err *e)
                         err_hint(e, "the host's root may be a ramfs: use --no-pivot");
                 return -1;
         }
-        /* "." must be the old root from here on. With rootfsPropagation "shared" letting go of it would
-         * otherwise unmount the host's file systems. */
+        /* "." must be the old root from here on. With rootfsPropagation "shared" letting go of
+         * it would otherwise unmount the host's file systems. */
         if (fchdir(old) < 0)
                 return err_sys(e, errno, "cannot go back to the host's root");
         mount_propagation(".", mount_opt_find("rslave")->value, true);
@@ -62,8 +62,8 @@ static int by_pivot(struct err *e)
         return 0;
 }
 
-/* --no-pivot, for hosts that run from a ramfs: moved over /, where a chroot follows it. The host's proc
- * and sysfs go first: through them the container could undo masks. */
+/* --no-pivot, for hosts that run from a ramfs: moved over /, where a chroot follows it. The
+ * host's proc and sysfs go first: through them the container could undo masks. */
 static int by_move(struct init *in, struct err *e)
 {
         static const char *const hidden[] = { "/proc", "/sys" };

@@ -21,7 +21,8 @@
 
 /* ---- the process ---- */
 
-/* What was blocked or ignored here would stay so in criu, which waits for its children by SIGCHLD. */
+/* What was blocked or ignored here would stay so in criu, which waits for its children by
+ * SIGCHLD. */
 static void reset_signals(void)
 {
         sigset_t none;

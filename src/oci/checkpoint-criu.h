@@ -1,9 +1,9 @@
 /* struct criu: a `criu swrk` process of our own, and the conversation with it.
  *
- * CRIU is found through PATH. It gets its requests over a socket that we make, which is how it finds
- * the descriptors that they name (in /proc/<our pid>/fd). It asks for nothing but, while at work, for
- * leave to go on at certain points: "notifications". What it has to say about failures is in its log,
- * of which the errors here quote the lines that matter. */
+ * CRIU is found through PATH. It gets its requests over a socket that we make, which is how it
+ * finds the descriptors that they name (in /proc/<our pid>/fd). It asks for nothing but, while
+ * at work, for leave to go on at certain points: "notifications". What it has to say about
+ * failures is in its log, of which the errors here quote the lines that matter. */
 #pragma once
 
 #include <stdbool.h>
@@ -55,8 +55,8 @@ int criu_meet(struct criu *c, struct err *e);
 /* Sees that this kernel has what is asked for; why names who needs it. */
 int criu_need(struct criu *c, const struct criu_features *wanted, const char *why, struct err *e);
 
-/* A notification; fd: a descriptor that came along, or -1: the callee may take it. A failure makes CRIU
- * give up, and is what criu_work() reports. */
+/* A notification; fd: a descriptor that came along, or -1: the callee may take it. A failure
+ * makes CRIU give up, and is what criu_work() reports. */
 typedef int criu_notify_fn(void *context, const struct criu_notify *n, int *fd, struct err *e);
 /* Has it carry out a request, to its end. *ret lives in the arena. */
 int criu_work(struct criu *c, int32_t type, struct criu_opts *opts, criu_notify_fn *notify,

@@ -60,8 +60,8 @@ void checkpoint_images_done(struct checkpoint_images *i)
         i->work = fd_close(i->work);
 }
 
-/* CRIU lets the settings of a file win over ours: the one that the annotation names; none where that is
- * empty; by default the host's. CRIU passes over a file that is missing. */
+/* CRIU lets the settings of a file win over ours: the one that the annotation names; none where
+ * that is empty; by default the host's. CRIU passes over a file that is missing. */
 static const char *config_file(const struct spec *s)
 {
         const char *file = spec_annotation(s, "org.criu.config");

@@ -1,6 +1,6 @@
-/* The directories that a checkpoint is written to and read from, and what checkpoint and restore ask of
- * CRIU alike. Beside CRIU's images lies descriptors.json: what the standard descriptors were, as runc
- * writes it, so that either can restore what the other saved. */
+/* The directories that a checkpoint is written to and read from, and what checkpoint and restore
+ * ask of CRIU alike. Beside CRIU's images lies descriptors.json: what the standard descriptors
+ * were, as runc writes it, so that either can restore what the other saved. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,8 +21,8 @@ struct checkpoint_images {
                 .images = -1, .work = -1                                                           \
         }
 
-/* Opens the images' directory (NULL: "checkpoint"), made first where make is set, and CRIU's working
- * directory (NULL: the same), made where missing. */
+/* Opens the images' directory (NULL: "checkpoint"), made first where make is set, and CRIU's
+ * working directory (NULL: the same), made where missing. */
 int checkpoint_images_open(const char *image_path, const char *work_path, bool make,
                            struct checkpoint_images *ret, struct err *e);
 void checkpoint_images_done(struct checkpoint_images *i);

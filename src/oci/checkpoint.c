@@ -120,8 +120,8 @@ static void add_external(struct checkpoint *c, const char *text)
         c->opts.external.v[c->opts.external.n++] = text;
 }
 
-/* A namespace that the container was put into stays outside of the images; restore gives CRIU the one
- * that the configuration names then. */
+/* A namespace that the container was put into stays outside of the images; restore gives CRIU
+ * the one that the configuration names then. */
 static int external_namespaces(struct checkpoint *c, struct err *e)
 {
         static const struct {

@@ -62,8 +62,9 @@ int container_open(struct arena *a, const char *root, const char *id, struct con
                    struct err *e);
 /* Waits for the lock, timeout_ms at most. */
 int container_lock(struct container *c, int timeout_ms, struct err *e);
-/* Writes `making` while there is no pid, then state.json. Two names instead of one replaced: ext4 flushes
- * a file that is renamed over another (auto_da_alloc), which costs more than all else here. */
+/* Writes `making` while there is no pid, then state.json. Two names instead of one replaced:
+ * ext4 flushes a file that is renamed over another (auto_da_alloc), which costs more than all
+ * else here. */
 int container_save(const struct container *c, struct err *e);
 /* Removes the directory and what is in it; nothing there is fine. */
 int container_remove(const char *root, struct container *c, struct err *e);

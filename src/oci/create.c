@@ -128,7 +128,8 @@ static const char *owner_name(struct arena *a)
         return geteuid() == 0 ? "root" : arena_printf(a, "%u", geteuid());
 }
 
-/* What the process gets as its standard descriptors, for a checkpoint to recognize: "pipe:[123]". */
+/* What the process gets as its standard descriptors, for a checkpoint to recognize:
+ * "pipe:[123]". */
 static void note_stdio(struct creation *c)
 {
         bool tty = c->spec.process && c->spec.process->terminal;

@@ -24,8 +24,8 @@ struct creation {
 void creation_init(struct creation *c, const struct runtime *rt, const struct create_options *o);
 void creation_done(struct creation *c);
 
-/* Reads the configuration, checks that it and the options agree about a terminal, and plans: nothing is
- * made yet. */
+/* Reads the configuration, checks that it and the options agree about a terminal, and plans:
+ * nothing is made yet. */
 int creation_load(struct creation *c, bool detached, struct err *e);
 /* Where the terminal's master is to be sent: launch.console_sock; where it is for ourselves,
  * *ret_master_sock receives it. */

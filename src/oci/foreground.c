@@ -13,8 +13,8 @@
 #include "base/fd.h"
 #include "kernel/sys.h"
 
-/* One direction of a terminal: bytes read and not yet written. Bounded, so that a reader who doesn't
- * read stops the writer and nothing else. */
+/* One direction of a terminal: bytes read and not yet written. Bounded, so that a reader who
+ * doesn't read stops the writer and nothing else. */
 struct lane {
         int from, to;
         char data[8192];
@@ -49,7 +49,8 @@ static void copy_size(int from, int to)
                 ioctl(to, TIOCSWINSZ, &w);
 }
 
-/* As runc: the process's "\n" reaches our terminal as it is, which does its own output processing. */
+/* As runc: the process's "\n" reaches our terminal as it is, which does its own output
+ * processing. */
 static void clear_onlcr(int fd)
 {
         struct termios t;

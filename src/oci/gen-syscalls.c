@@ -1,6 +1,6 @@
-/* Build-time: prints libseccomp's tables of system calls as C, for seccomp-names.c. The library itself is
- * then no part of the runtime: its tables are all that was wanted of it, and it comes for one C library
- * only. Each name that any architecture has is a row; a column is what
+/* Build-time: prints libseccomp's tables of system calls as C, for seccomp-names.c. The library
+ * itself is then no part of the runtime: its tables are all that was wanted of it, and it comes
+ * for one C library only. Each name that any architecture has is a row; a column is what
  * seccomp_syscall_resolve_name_arch(3) says of it. */
 #include <seccomp.h>
 #include <stdint.h>
@@ -16,7 +16,8 @@ static const uint32_t archs[] = {
 };
 #define ARCHS (sizeof archs / sizeof *archs)
 
-/* Where architectures number their calls: from 0, MIPS's three bases, ARM's private ones, x32's bit. */
+/* Where architectures number their calls: from 0, MIPS's three bases, ARM's private ones, x32's
+ * bit. */
 static const struct {
         uint32_t first, end;
 } ranges[] = { { 0, 1024 }, { 4000, 7000 }, { 0xf0000, 0xf0010 }, { 0x40000000, 0x40000400 } };

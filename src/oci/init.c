@@ -187,9 +187,9 @@ static int build(struct init *in, struct err *e)
         return init_stage(in, STAGE_ROOT, e);
 }
 
-/* Closes every descriptor but the standard ones, those to preserve, and the few that init still needs:
- * in a container that is created but not started, who may look into /proc/1/fd must find nothing of the
- * host (CVE-2016-9962). */
+/* Closes every descriptor but the standard ones, those to preserve, and the few that init still
+ * needs: in a container that is created but not started, who may look into /proc/1/fd must find
+ * nothing of the host (CVE-2016-9962). */
 static void close_host(struct init *in)
 {
         const int keep[] = { in->sync, in->l->fifo_start, in->l->fifo_result };

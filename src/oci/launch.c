@@ -1,4 +1,5 @@
-/* The runtime's side of a launch: clone, then serve init's requests in the order that sync.c allows. */
+/* The runtime's side of a launch: clone, then serve init's requests in the order that sync.c
+ * allows. */
 #include "oci/launch.h"
 
 #include <errno.h>
@@ -144,8 +145,8 @@ static int spawn_first(struct launch *l, bool joiner, struct err *e)
                 prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         pid = clone_first(l, joiner);
         if (pid < 0 && (errno == EACCES || errno == EPERM) && l->join.v2 >= 0 && geteuid() != 0) {
-                /* An unprivileged user may not move processes into a scope from another one: on_ready()
-                 * asks systemd to. */
+                /* An unprivileged user may not move processes into a scope from another one:
+                 * on_ready() asks systemd to. */
                 l->join.v2 = fd_close(l->join.v2);
                 l->outside = true;
                 pid = clone_first(l, joiner);
@@ -313,9 +314,9 @@ static int serve(struct launch *l, struct err *e)
         }
 }
 
-/* On 6.12 to 6.18 a child cloned into a cgroup whose cgroup.kill was ever written gets SIGKILL at once;
- * cgroup_join_prepare() knows of ours, not of what others wrote. Such a child never said a word, so it
- * is safe to try once more by the slow way in. */
+/* On 6.12 to 6.18 a child cloned into a cgroup whose cgroup.kill was ever written gets SIGKILL
+ * at once; cgroup_join_prepare() knows of ours, not of what others wrote. Such a child never
+ * said a word, so it is safe to try once more by the slow way in. */
 static int spawn_again(struct launch *l, bool joiner, struct err *e)
 {
         AUTO_FD int v2 = TAKE_FD(l->join.v2);

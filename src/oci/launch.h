@@ -7,12 +7,13 @@
  *   init      in its namespaces: STAGE_MOUNT, STAGE_ROOT, STAGE_PROCESS; waits; STAGE_START, exec
  *
  * Invariants, cited as L1.. where they are kept:
- * L1 Init does not outlive a runtime that dies before it has recorded init's pid: it has a parent death
- *    signal, and every wait of its ends when the sync socket closes.
+ * L1 Init does not outlive a runtime that dies before it has recorded init's pid: it has a
+ *    parent death signal, and every wait of its ends when the sync socket closes.
  * L2 Everything opened is close-on-exec; what the caller left open is made so before the exec.
- * L3 A path that the configuration or the image chose is resolved by kernel/resolve.h, once, and used
- *    by descriptor.
- * L4 procfs is written through .proc, the host's, opened before the container could touch anything.
+ * L3 A path that the configuration or the image chose is resolved by kernel/resolve.h, once, and
+ *    used by descriptor.
+ * L4 procfs is written through .proc, the host's, opened before the container could touch
+ *    anything.
  * L5 No process that a container can see maps or names the runtime's own file (kernel/exe.h). */
 #pragma once
 
@@ -72,7 +73,8 @@ void launch_done(struct launch *l);
 int launch_prepare(struct launch *l, struct err *e);
 /* Clones and serves init until it is ready. On failure init is dead and reaped. */
 int launch_spawn(struct launch *l, struct err *e);
-/* Lets init go. LAUNCH_CREATE returns at once; the others wait for the exec and report its failure. */
+/* Lets init go. LAUNCH_CREATE returns at once; the others wait for the exec and report its
+ * failure. */
 int launch_release(struct launch *l, struct err *e);
 /* Kills and reaps init, if there is one. */
 void launch_abort(struct launch *l);

@@ -140,8 +140,9 @@ static int bind_source(struct arena *a, const char *bundle, struct plan_mount *m
         return 0;
 }
 
-/* What may be mounted inside /proc: what lxcfs provides, and what is procfs itself (CVE-2019-16884: a
- * file of the image's under /proc would be trusted by what writes labels there). */
+/* What may be mounted inside /proc: what lxcfs provides, and what is procfs itself
+ * (CVE-2019-16884: a file of the image's under /proc would be trusted by what writes labels
+ * there). */
 static int check_below_proc(const struct plan_mount *m, struct err *e)
 {
         static const char *const allowed[] = {
@@ -255,9 +256,9 @@ static void add_devices(struct arena *a, struct plan *p)
                 plan_add(a, p, STAGE_MOUNT, OP_DEV_LINK)->link = dev_links[i];
 }
 
-/* How the mount tree that init got a copy of is cut off from the host's: a slave unless the root's
- * propagation asks otherwise, so that host unmounts still arrive and nothing goes back. "unbindable"
- * must not reach the sources of bind mounts. */
+/* How the mount tree that init got a copy of is cut off from the host's: a slave unless the
+ * root's propagation asks otherwise, so that host unmounts still arrive and nothing goes back.
+ * "unbindable" must not reach the sources of bind mounts. */
 static uint64_t tree_propagation(const struct spec_linux *l)
 {
         static const char *const modes[][2] = {

@@ -43,7 +43,8 @@ static void add_scheduling(struct arena *a, struct plan *p, bool exec)
                 plan_add(a, p, STAGE_PROCESS, OP_MEMORY_POLICY);
         if (exec && s->exec_cpu_affinity.initial)
                 plan_add(a, p, STAGE_ENTER, OP_AFFINITY)->text = s->exec_cpu_affinity.initial;
-        /* The caller's affinity is not the container's: without one of its own, all CPUs of the cpuset. */
+        /* The caller's affinity is not the container's: without one of its own, all CPUs of the
+         * cpuset. */
         if (exec && s->exec_cpu_affinity.final)
                 plan_add(a, p, STAGE_PROCESS, OP_AFFINITY)->text = s->exec_cpu_affinity.final;
         else if (!exec || !s->exec_cpu_affinity.initial)

@@ -74,7 +74,8 @@ static bool ns_new(const struct spec *s, enum spec_ns kind)
         return s->linux_.namespaces[kind].present && !s->linux_.namespaces[kind].path;
 }
 
-/* Where the systemd driver will put the container: known beforehand but for a user's own manager. */
+/* Where the systemd driver will put the container: known beforehand but for a user's own
+ * manager. */
 static const char *scope_path(struct arena *a, const char *cgroups_path, const char *id, bool user,
                               struct err *e)
 {

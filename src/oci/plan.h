@@ -1,9 +1,9 @@
 /* struct plan: everything that create, run or exec will do, as an array of operations.
  *
  * plan_create() and plan_exec() are pure: they read no file and make no system call that changes
- * anything, so a plan can be printed (--plan) and tested without privileges. The stages below are
- * carried out in order, each by the process that its comment names; apply-*.c hold one interpreter per
- * group of operations, launch.c the processes and the messages between them. */
+ * anything, so a plan can be printed (--plan) and tested without privileges. The stages below
+ * are carried out in order, each by the process that its comment names; apply-*.c hold one
+ * interpreter per group of operations, launch.c the processes and the messages between them. */
 #pragma once
 
 #include <stdbool.h>

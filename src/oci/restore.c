@@ -183,8 +183,8 @@ static int open_namespace(struct restore *r, const char *path, const char *key, 
         return 0;
 }
 
-/* Namespaces to join: CRIU leaves network and pid namespaces alone, as what checkpoint called external;
- * others it enters by path. */
+/* Namespaces to join: CRIU leaves network and pid namespaces alone, as what checkpoint called
+ * external; others it enters by path. */
 static int namespaces(struct restore *r, struct err *e)
 {
         static const struct {
@@ -269,7 +269,8 @@ static void add_cgroup_root(struct restore *r, const char *names, const char *pa
                         (struct key_value){ arena_strndup(&r->c.arena, name, n), path };
 }
 
-/* CRIU puts the processes into the cgroup that it is in itself, whatever theirs was called before. */
+/* CRIU puts the processes into the cgroup that it is in itself, whatever theirs was called
+ * before. */
 static int cgroup_roots(struct restore *r, struct err *e)
 {
         AUTO_FREE char *text = NULL;
@@ -413,8 +414,8 @@ static int on_notify(void *context, const struct criu_notify *n, int *fd, struct
 
 /* ---- doing it ---- */
 
-/* CRIU works in these directories, and mounts there: they must be on mounts of its own namespace, so they
- * are opened once more through its root. It finds them among our descriptors. */
+/* CRIU works in these directories, and mounts there: they must be on mounts of its own
+ * namespace, so they are opened once more through its root. It finds them among our descriptors. */
 static int move_dir(struct restore *r, int *fd, struct err *e)
 {
         struct fd_path link = fd_path(*fd);
@@ -444,8 +445,8 @@ static int move_dirs(struct restore *r, struct err *e)
         return 0;
 }
 
-/* The operations of create that are a restore's too. init stands for the process that they are about:
- * for now criu, from which the container's will inherit. */
+/* The operations of create that are a restore's too. init stands for the process that they are
+ * about: for now criu, from which the container's will inherit. */
 static int run_ops(struct restore *r, enum stage stage, pid_t init, struct err *e)
 {
         static const bool wanted[OP_MAX] = {

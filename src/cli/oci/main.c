@@ -104,7 +104,8 @@ static int run(struct ctx *c, int argc, char **argv, struct err *e)
         return i.command->run(c, i.args, i.argc, i.argv, e);
 }
 
-/* runc's: 255 from an exec that could not start, so that it isn't taken for the program's status. */
+/* runc's: 255 from an exec that could not start, so that it isn't taken for the program's
+ * status. */
 static int failure_status(int argc, char **argv)
 {
         for (int i = 1; i < argc; i++)
@@ -113,8 +114,8 @@ static int failure_status(int argc, char **argv)
         return 1;
 }
 
-/* A program that is started without the standard descriptors would give them to the first files that it
- * opens. */
+/* A program that is started without the standard descriptors would give them to the first files
+ * that it opens. */
 static void fill_standard_fds(void)
 {
         for (int fd = 0; fd < 3; fd++)
