@@ -1,7 +1,7 @@
 /* struct container: a container's state directory, <root>/<id>/, and what it says.
  *
- *   making       what is about to be made and where, so that delete --force can undo it whenever the
- *                runtime dies
+ *   making       what is about to be made and where, so that delete --force can undo it whenever
+ *                the runtime dies
  *   state.json   the same with init's pid, once init is ready: then it counts
  *   config.json  the configuration as it was at create
  *   start        FIFO on which init waits; there until start: what tells created from running

@@ -1,9 +1,9 @@
 /* struct launch: carrying out a plan. The processes, and who talks to whom.
  *
- *   runtime   the caller: STAGE_HOST; then clones and stays in the host's namespaces, doing what init
- *             may not (STAGE_ADOPT, STAGE_RUNTIME) when init asks for it over the sync socket
- *   joiner    only where namespaces are joined or a time namespace is made: enters them (STAGE_ENTER),
- *             clones init as its sibling (CLONE_PARENT), reports its pid, exits
+ *   runtime   the caller: STAGE_HOST; then clones and stays in the host's namespaces, doing what
+ *             init may not (STAGE_ADOPT, STAGE_RUNTIME) when init asks for it over the sync socket
+ *   joiner    only where namespaces are joined or a time namespace is made: enters them
+ *             (STAGE_ENTER), clones init as its sibling (CLONE_PARENT), reports its pid, exits
  *   init      in its namespaces: STAGE_MOUNT, STAGE_ROOT, STAGE_PROCESS; waits; STAGE_START, exec
  *
  * Invariants, cited as L1.. where they are kept:

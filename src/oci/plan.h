@@ -25,7 +25,7 @@ enum stage {
         STAGE_MOUNT,   /* init, building its root file system beside the host's */
         STAGE_RUNTIME, /* runtime, while init waits with its mounts made: the runtime's hooks */
         STAGE_ROOT,    /* init, moving into its root and closing the doors behind it */
-        STAGE_PROCESS, /* init, becoming the user's process but for the exec; then it waits for start */
+        STAGE_PROCESS, /* init, becoming the user's process up to the exec; then waits for start */
         STAGE_START,   /* init, after start */
         STAGE_STARTED, /* runtime, after start */
         STAGE_MAX

@@ -1,11 +1,13 @@
 /* restore: has CRIU make a container's processes from files.
  *
  * The processes, and what they are to each other:
- *   runtime  the caller, in the host's namespaces: makes the cgroup, then serves criu's notifications
- *   criu     born in the container's cgroup, in a mount namespace of its own, where the root file system
- *            is mounted on <state>/criu-root: CRIU wants it to be a mount point, and the host never sees
- *            it. Before the exec it mounts there what the container is to get from outside, so that
- *            mount points get made, and the runtime can read their names; all that goes in one unmount
+ *   runtime  the caller, in the host's namespaces: makes the cgroup, then serves criu's
+ *            notifications
+ *   criu     born in the container's cgroup, in a mount namespace of its own, where the root file
+ *            system is mounted on <state>/criu-root: CRIU wants it to be a mount point, and the
+ *            host never sees it. Before the exec it mounts there what the container is to get from
+ *            outside, so that mount points get made, and the runtime can read their names; all
+ *            that goes in one unmount
  *   init     made by criu as its sibling, so the runtime is its parent, as after a create */
 #include <errno.h>
 #include <fcntl.h>
