@@ -18,20 +18,23 @@
 
 /* ---- which directory of each hierarchy ---- */
 
-/* The path of sub below d, which may not climb out. */
+/* Whether a sub cgroup has a "..", which would be dropped in silence otherwise. */
+static bool climbs(const char *text)
+{
+        const char *colon = strchr(text, ':'), *part;
+        size_t n;
+
+        for (const char *at = colon ? colon + 1 : text; str_next(&at, '/', &part, &n);)
+                if (n == 2 && part[0] == '.' && part[1] == '.')
+                        return true;
+        return false;
+}
+
+/* The path of sub below d. */
 static int sub_path(const struct cgroup_dir *d, const char *sub, char *buf, size_t cap)
 {
         char rooted[PATH_MAX], clean[PATH_MAX];
 
-        if (strstr(sub, "..")) {
-                for (const char *at = sub, *part; at;) {
-                        size_t n;
-
-                        if (str_next(&at, '/', &part, &n) && n == 2 && part[0] == '.' &&
-                            part[1] == '.')
-                                return -EINVAL;
-                }
-        }
         if (snprintf(rooted, sizeof rooted, "/%s", sub) >= (int)sizeof rooted ||
             path_clean(rooted, clean, sizeof clean) < 0 ||
             snprintf(buf, cap, "%s%s", d->path, str_eq(clean, "/") ? "" : clean) >= (int)cap)
@@ -95,15 +98,18 @@ static int init_path(const struct cgroup_dir *d, pid_t init, char *buf, size_t c
         path += root;
         if (snprintf(buf, cap, "%s%.*s", d->mount, (int)(end - path), path) >= (int)cap)
                 return -ENAMETOOLONG;
-        return path_below(buf, d->path) ? 0 : -ESRCH;
+        return 0;
 }
 
-static bool passes_controllers_on(const char *dir)
+/* No: it is gone, or passes controllers on. */
+static bool takes_tasks(const char *dir)
 {
         char path[CGROUP_FILE_MAX], text[256];
+        ssize_t n;
 
         snprintf(path, sizeof path, "%s/cgroup.subtree_control", dir);
-        return fd_read_text_at(AT_FDCWD, path, text, sizeof text) > 1;
+        n = fd_read_text_at(AT_FDCWD, path, text, sizeof text);
+        return n != -ENOENT && n != -ENODEV && n <= 1;
 }
 
 static int join_path(const struct cgroup_dir *d, const struct strings *subs, pid_t init, char *buf,
@@ -119,7 +125,7 @@ static int join_path(const struct cgroup_dir *d, const struct strings *subs, pid
                         sub = s;
         }
         r = sub_path(d, sub ? sub : "", buf, cap);
-        if (r == 0 && !sub && d->v2 && init > 0 && d->controllers && passes_controllers_on(buf))
+        if (r == 0 && !sub && d->v2 && init > 0 && !takes_tasks(buf))
                 init_path(d, init, buf, cap);
         return r;
 }
@@ -162,7 +168,9 @@ int cgroup_join_prepare(const struct cgroup *c, const struct strings *subs, pid_
 
         for (size_t i = 0; subs && i < subs->n; i++)
                 if (sub_names_nothing(c, subs->v[i]))
-                        return cgroup_failed(f, CGROUP_FAULT_OPEN, EINVAL, subs->v[i]);
+                        return cgroup_failed(f, CGROUP_FAULT_NO_HIERARCHY, EINVAL, subs->v[i]);
+                else if (climbs(subs->v[i]))
+                        return cgroup_failed(f, CGROUP_FAULT_BAD_SUB, EINVAL, subs->v[i]);
         if (init > 0 && cgroup_is_frozen(c) > 0)
                 return cgroup_failed(f, CGROUP_FAULT_FROZEN, EAGAIN, c->v[c->n - 1].path);
         for (size_t i = 0; i < c->n && r == 0; i++) {

@@ -106,19 +106,21 @@ struct cgroup {
 /* What went wrong where; flat. sys is the errno also returned, negated. */
 enum cgroup_fault {
         CGROUP_FAULT_NONE,
-        CGROUP_FAULT_MKDIR,       /* path */
-        CGROUP_FAULT_OPEN,        /* path */
-        CGROUP_FAULT_READ,        /* path */
-        CGROUP_FAULT_WRITE,       /* path, value */
-        CGROUP_FAULT_JOIN,        /* path: a task could not enter */
-        CGROUP_FAULT_REMOVE,      /* path; EBUSY: still has tasks */
-        CGROUP_FAULT_NOT_OFFERED, /* controllers are not offered by the cgroup at path */
-        CGROUP_FAULT_INTERNAL,    /* EBUSY: path has processes of its own, so it can't pass on
+        CGROUP_FAULT_MKDIR,        /* path */
+        CGROUP_FAULT_OPEN,         /* path */
+        CGROUP_FAULT_READ,         /* path */
+        CGROUP_FAULT_WRITE,        /* path, value */
+        CGROUP_FAULT_JOIN,         /* path: a task could not enter */
+        CGROUP_FAULT_REMOVE,       /* path; EBUSY: still has tasks */
+        CGROUP_FAULT_NOT_OFFERED,  /* controllers are not offered by the cgroup at path */
+        CGROUP_FAULT_INTERNAL,     /* EBUSY: path has processes of its own, so it can't pass on
                                     controllers (v2's no-internal-processes rule) */
-        CGROUP_FAULT_THREADED,    /* path is a threaded cgroup: no domain controllers below */
-        CGROUP_FAULT_FROZEN,      /* path or a parent of it is frozen */
-        CGROUP_FAULT_NOT_EMPTY,   /* path holds tasks already */
-        CGROUP_FAULT_TIMEOUT,     /* path did not reach the state asked for */
+        CGROUP_FAULT_THREADED,     /* path is a threaded cgroup: no domain controllers below */
+        CGROUP_FAULT_FROZEN,       /* path or a parent of it is frozen */
+        CGROUP_FAULT_NOT_EMPTY,    /* path holds tasks already */
+        CGROUP_FAULT_BAD_SUB,      /* path: a sub cgroup that would climb out of the container's */
+        CGROUP_FAULT_NO_HIERARCHY, /* path: a sub cgroup of a controller that c lacks */
+        CGROUP_FAULT_TIMEOUT,      /* path did not reach the state asked for */
         CGROUP_FAULT_MAX
 };
 struct cgroup_fail {
@@ -185,14 +187,14 @@ struct cgroup_join {
 
 /* Opens what joining c needs. subs: as exec --cgroup: each "PATH", a cgroup below c in every
  * hierarchy, or "CONTROLLER[,CONTROLLER...]:PATH" for those v1 hierarchies only; NULL or empty
- * for c itself. -EINVAL (with CGROUP_FAULT_OPEN and the text) for an unknown controller or a
- * path that climbs out. init: the pid of the container's init, or 0; where c's v2 cgroup has
- * become an inner one (it passes on controllers, its children hold the processes), a join
- * without a sub goes to init's v2 cgroup. Kernels 6.12 and later kill at once a child cloned
- * into a cgroup whose cgroup.kill was ever written (cgroup_kill() marks it with an xattr): then
- * killed is true and v2 is -1, so clone without CLONE_INTO_CGROUP and let cgroup_join_self() pay
- * for the slow way. -EAGAIN with CGROUP_FAULT_FROZEN where c is frozen: whoever joins would
- * hang. */
+ * for c itself. -EINVAL (CGROUP_FAULT_NO_HIERARCHY, CGROUP_FAULT_BAD_SUB) for an unknown
+ * controller or a path that climbs out. init: the pid of the container's init, or 0; where c's v2
+ * cgroup is gone, or has become an inner one (it passes on controllers, its children hold the
+ * processes), a join without a sub goes to init's v2 cgroup. Kernels 6.12 and later kill at once
+ * a child cloned into a cgroup whose cgroup.kill was ever written (cgroup_kill() marks it with an
+ * xattr): then killed is true and v2 is -1, so clone without CLONE_INTO_CGROUP and let
+ * cgroup_join_self() pay for the slow way. -EAGAIN with CGROUP_FAULT_FROZEN where c is frozen:
+ * whoever joins would hang. */
 int cgroup_join_prepare(const struct cgroup *c, const struct strings *subs, pid_t init,
                         struct cgroup_join *ret, struct cgroup_fail *f);
 /* In the child, while single-threaded: enters the v1 cgroups, and v2 where killed.

@@ -342,6 +342,7 @@ static void test_sub_cgroups(void **state)
         for (size_t i = 0; i < 2; i++) {
                 out = (struct strings){ &bad[i], 1 };
                 assert_int_equal(cgroup_join_prepare(&x->c, &out, 0, &j, &f), -EINVAL);
+                assert_int_equal(f.what, i ? CGROUP_FAULT_NO_HIERARCHY : CGROUP_FAULT_BAD_SUB);
         }
         subs.n = 1;
         assert_int_equal(cgroup_join_prepare(&x->c, &subs, 0, &j, &f), -ENOENT);
@@ -361,6 +362,40 @@ static void test_sub_cgroups(void **state)
         cgroup_join_done(&j);
         assert_int_equal(cgroup_pids(&x->c, &pids, &n), 0);
         assert_int_equal(n, 0);
+}
+
+/* Init has moved to a cgroup of its own and the container's is gone: exec follows it. */
+static void test_join_follows_init(void **state)
+{
+        struct fixture *x = *state;
+        char inner[CGROUP_FILE_MAX], text[16];
+        struct stat there, want;
+        struct cgroup_dir *d;
+        struct cgroup_fail f;
+        struct cgroup_join j;
+        pid_t pid;
+
+        need_v2(x);
+        assert_int_equal(make(x, 0, &f), 0);
+        d = &x->c.v[x->c.v2];
+        snprintf(inner, sizeof inner, "%s-moved", d->path);
+        assert_int_equal(mkdir(inner, 0755), 0);
+        pid = start_in(x, false);
+        assert_true(is_inside(x, pid));
+        snprintf(inner + strlen(inner), 32, "/cgroup.procs");
+        snprintf(text, sizeof text, "%d", pid);
+        assert_int_equal(fd_put_at(AT_FDCWD, inner, text), 0);
+        assert_int_equal(rmdir(d->path), 0);
+        assert_int_equal(cgroup_join_prepare(&x->c, NULL, 0, &j, &f), -ENOENT);
+        assert_int_equal(cgroup_join_prepare(&x->c, NULL, pid, &j, &f), 0);
+        *strrchr(inner, '/') = 0;
+        assert_int_equal(fstat(j.v2, &there), 0);
+        assert_int_equal(stat(inner, &want), 0);
+        assert_int_equal(there.st_ino, want.st_ino);
+        cgroup_join_done(&j);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(rmdir(inner), 0);
 }
 
 static void test_delegate(void **state)
@@ -438,6 +473,7 @@ int main(void)
                 TEST(test_join_after_kill),
                 TEST(test_signal_all),
                 TEST(test_sub_cgroups),
+                TEST(test_join_follows_init),
                 TEST(test_delegate),
                 TEST(test_removed_is_quiet),
                 TEST(test_is_fast),

@@ -45,6 +45,12 @@ static const struct {
         [CGROUP_FAULT_NOT_EMPTY] = { ERR_STATE, "container's cgroup is not empty: \"", "\"",
                                      "Another container or its remains use it: choose another "
                                      "cgroupsPath, or end the processes in its cgroup.procs." },
+        [CGROUP_FAULT_BAD_SUB] = { ERR_INVALID, "bad sub cgroup path \"", "\"",
+                                   "It is looked for below the container's cgroup." },
+        [CGROUP_FAULT_NO_HIERARCHY] = { ERR_INVALID, "unknown controller in sub cgroup \"", "\"",
+                                        "The container's /proc/PID/cgroup names those of v1; v2 "
+                                        "has "
+                                        "paths only." },
         [CGROUP_FAULT_TIMEOUT] = { ERR_LIMIT, "cgroup '", "' did not get there in time",
                                    "A process in uninterruptible sleep (state D) can't be stopped "
                                    "or killed; see /proc/PID/wchan." },
