@@ -28,7 +28,7 @@ V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "b
 CLONE_NEWNS = 0x00020000
 PR_SET_CHILD_SUBREAPER = 36
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
-OWN = set()  # commands that tests started and wait for themselves
+OWN = {}  # commands that tests started and wait for themselves: pid -> Popen
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -103,7 +103,7 @@ class Runtime:
 
     def popen(self, *args, globals=(), **kw):
         process = subprocess.Popen(self.argv(*args, globals=globals), **kw)
-        OWN.add(process.pid)
+        OWN[process.pid] = process
         return process
 
     def __call__(self, *args, globals=(), prefix=(), input=None, timeout=TIMEOUT, stdout=None, **kw):
@@ -132,7 +132,7 @@ class Runtime:
     def wait(self, process, timeout):
         """Its exit code; None when it hung and was killed. A runtime that waits for the end of a PID
         namespace waits for us meanwhile, whose children some of its processes may be."""
-        OWN.add(process.pid)
+        OWN[process.pid] = process
         end = time.monotonic() + timeout
         pidfd = os.pidfd_open(process.pid)
         try:
@@ -422,7 +422,7 @@ def children_reap():
     """Collects orphans that have ended, not the commands that a test waits for; pid -> wait status."""
     ended = {}
     for pid, (state, _) in children().items():
-        if state == "Z" and pid not in OWN:
+        if state == "Z" and (pid not in OWN or OWN[pid].returncode is not None):
             try:
                 ended[pid] = os.waitpid(pid, os.WNOHANG)[1]
             except ChildProcessError:

@@ -109,6 +109,18 @@ def test_init_killed_at_each_call(struck, verb):
 
 
 @steps
+@pytest.mark.parametrize("child", [1, 2])
+def test_stage_of_exec_killed_at_each_call(struck, child):
+    """exec joins through a process in between; whichever of them dies, exec ends and the container lives."""
+
+    def after(context, call, result):
+        assert struck.box.status == "running", (context, result)
+        assert result.code in (0, 137) or result.err.strip(), (context, result)
+
+    assert struck.walk(EXEC, child=child, after=after) >= struck.step
+
+
+@steps
 @pytest.mark.parametrize("name", ["ENOMEM", "EIO"])
 @pytest.mark.parametrize("verb, child", [(CREATE, 0), (CREATE, 1), (RUN, 0), (EXEC, 0), (EXEC, 1), (START, 0)])
 def test_each_call_fails(struck, verb, child, name):

@@ -49,10 +49,21 @@ ALL_CAPS = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN", "CAP_KILL", "
             "CAP_SETUID", "CAP_SETGID", "CAP_MKNOD", "CAP_NET_ADMIN", "CAP_DAC_READ_SEARCH"]
 
 
+def own_files(box):
+    """Copies instead of the links to the session's programs, since the spy overwrites what it can."""
+    for name in ("busybox", "probe"):
+        path = box.rootfs / "bin" / name
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data)
+        path.chmod(0o755)
+
+
 @pytest.fixture
 def spy(box, attack):
     """A container that lies in wait, with every right a careless operator may have given it."""
     shutil.copy2(attack, box.rootfs / "bin" / "attack")
+    own_files(box)
     entry = box.rootfs / "entry"
     entry.write_text("#!/proc/self/exe\n")
     entry.chmod(0o755)
@@ -104,6 +115,7 @@ def test_runtime_cannot_be_overwritten_through_run(spy, containers, program):
     shutil.copy2(spy.runtime.binary, victim)
     before = digest(victim)
     box = containers()
+    own_files(box)
     shutil.copy2(spy.rootfs / "entry", box.rootfs / "entry")
     box.namespace_drop("pid").linux["namespaces"].append({"type": "pid", "path": f"/proc/{spy.pid}/ns/pid"})
     box.args(program).save()
