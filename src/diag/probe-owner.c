@@ -249,19 +249,22 @@ static void init_age(struct facts *f, const struct probe_host *h)
         o->is_init = o->init == f->process.pid;
 }
 
+static bool has_namespaces(const struct facts *f)
+{
+        for (int ns = 0; ns < NS_MAX; ns++)
+                if (f->sees.ns[ns].relation == NS_REL_OWN)
+                        return true;
+        return false;
+}
+
 static void describe_unowned(struct facts *f)
 {
         struct owner_facts *o = &f->owner;
-        bool own = false;
 
-        for (int ns = 0; ns < NS_MAX; ns++)
-                own = own || f->sees.ns[ns].relation == NS_REL_OWN;
         if (f->process.kernel_thread)
                 o->kind = "kernel thread";
-        else if (own && !o->container && !o->engine)
-                o->kind = "unnamed set of namespaces";
         else if (!o->kind)
-                o->kind = "host process";
+                o->kind = has_namespaces(f) ? "unnamed set of namespaces" : "host process";
 }
 
 /* Evidence from names: only where namespaces or cgroups set it apart from the host. */
@@ -275,16 +278,19 @@ static void weigh(struct facts *f, const struct owner_clue *group, bool have_gro
                 if (o->evidence != EVIDENCE_STATE)
                         o->evidence = EVIDENCE_ANCESTOR;
                 o->container = true;
+        } else if (have_monitor && has_namespaces(f)) {
+                take(o,
+                     monitor); /* a sandbox is nearer than the service that it was started from */
         }
-        if (have_group) {
+        if (!have_group)
+                return;
+        if (group->container || !o->kind)
                 take(o, group);
-                if (group->container && o->evidence == EVIDENCE_NONE) {
-                        o->evidence = EVIDENCE_CGROUP;
-                        o->container = true;
-                }
+        take_str(&o->cgroup, group->part);
+        if (group->container && o->evidence == EVIDENCE_NONE) {
+                o->evidence = EVIDENCE_CGROUP;
+                o->container = true;
         }
-        if (have_monitor && !monitor->container)
-                take(o, monitor);
 }
 
 void probe_owner(struct facts *f, const struct target *t, const struct probe_host *h,
