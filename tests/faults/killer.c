@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define HANG_SECONDS 20
+#define FOLLOWED_MAX 16
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define FOLLOW (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
 
@@ -34,6 +35,8 @@ struct killer {
         const char *report;
 
         pid_t main, target;
+        pid_t followed[FOLLOWED_MAX]; /* created before the target: they may be its parents */
+        int n_followed;
         int seen;       /* processes that the command has created so far */
         bool inside;    /* the target is between entry and exit of a call */
         bool injecting; /* the call that it is in is the one to fail */
@@ -146,21 +149,32 @@ static void resume(pid_t pid, int sig)
         ptrace(step ? PTRACE_SYSCALL : PTRACE_CONT, pid, NULL, (void *)(intptr_t)sig);
 }
 
-/* A process that appeared: aimed at, or let go. */
+static bool is_followed(pid_t pid)
+{
+        for (int i = 0; i < k.n_followed; i++)
+                if (k.followed[i] == pid)
+                        return true;
+        return pid == k.main || pid == k.target;
+}
+
+/* A process that appeared: aimed at, followed for its children, or let go. */
 static void on_new(pid_t pid)
 {
-        if (++k.seen == k.child) {
+        if (++k.seen == k.child)
                 k.target = pid;
-                resume(pid, 0);
-        } else {
+        else if (k.seen < k.child && k.n_followed < FOLLOWED_MAX)
+                k.followed[k.n_followed++] = pid;
+        else {
                 ptrace(PTRACE_DETACH, pid, NULL, NULL);
+                return;
         }
+        resume(pid, 0);
 }
 
 static void on_stop(pid_t pid, int status)
 {
         int sig = WSTOPSIG(status);
-        if (pid != k.main && pid != k.target)
+        if (!is_followed(pid))
                 on_new(pid);
         else if (sig == SYSCALL_STOP) {
                 on_syscall_stop(pid);
