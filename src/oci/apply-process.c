@@ -28,7 +28,7 @@
 
 static int write_label(struct init *in, enum lsm_kind kind, enum lsm_attr attr, const char *label)
 {
-        AUTO_FD int fd = lsm_attr_open(in->l->proc, kind, attr);
+        AUTO_FD int fd = lsm_attr_open(init_proc(in), kind, attr);
 
         return fd < 0 ? fd : lsm_attr_write(fd, kind, label);
 }
@@ -261,7 +261,7 @@ static int set_groups(struct init *in, const struct spec_user *u, struct err *e)
                 return 0;
         /* Rootless with "deny" in /proc/PID/setgroups: nothing to set is fine. */
         if (errno == EPERM && u->n_additional_gids == 0) {
-                AUTO_FD int fd = resolve_proc(in->l->proc, "self/setgroups", O_RDONLY);
+                AUTO_FD int fd = resolve_proc(init_proc(in), "self/setgroups", O_RDONLY);
 
                 if (fd >= 0 && fd_read_text(fd, text, sizeof text) > 0 && str_eq(text, "deny\n"))
                         return 0;

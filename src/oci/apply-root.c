@@ -26,7 +26,7 @@ int root_sysctl(struct init *in, const struct op *op, struct err *e)
         if (strcspn(key, ".") < strcspn(key, "/"))
                 for (char *c = path + 4; *c; c++)
                         *c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
-        AUTO_FD int fd = resolve_proc(in->l->proc, path, O_WRONLY);
+        AUTO_FD int fd = resolve_proc(init_proc(in), path, O_WRONLY);
         if (fd < 0)
                 return err_sys(e, fd, "linux.sysctl: cannot open \"%s\"", key);
         if (write(fd, value, strlen(value)) < 0)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/mount.h"
 #include "kernel/sys.h"
 #include "oci/launch.h"
 #include "oci/sync.h"
@@ -70,6 +71,15 @@ static init_fn *const init_ops[OP_MAX] = {
         [OP_CWD] = process_cwd,
         [OP_EXEC] = process_exec,
 };
+
+int init_proc(struct init *in)
+{
+        if (in->proc < 0)
+                in->proc = mount_new("proc", "proc", NULL, 0,
+                                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, NULL,
+                                     NULL, 0);
+        return in->proc < 0 ? in->l->proc : in->proc;
+}
 
 int init_stage(struct init *in, enum stage stage, struct err *e)
 {

@@ -152,9 +152,12 @@ static int spawn_first(struct launch *l, bool joiner, struct err *e)
                 pid = clone_first(l, joiner);
         }
         if (pid == 0) {
-                struct init in = {
-                        .l = l, .sync = fds[1], .root = -1, .console = -1, .mask_dir = -1
-                };
+                struct init in = { .l = l,
+                                   .sync = fds[1],
+                                   .root = -1,
+                                   .console = -1,
+                                   .proc = -1,
+                                   .mask_dir = -1 };
 
                 l->sync = fd_close(l->sync);
                 /* A flock lives as long as any copy of its descriptor. */

@@ -12,8 +12,8 @@
  * L2 Everything opened is close-on-exec; what the caller left open is made so before the exec.
  * L3 A path that the configuration or the image chose is resolved by kernel/resolve.h, once, and
  *    used by descriptor.
- * L4 procfs is written through .proc, the host's, opened before the container could touch
- *    anything.
+ * L4 procfs is written through a mount that nobody else can reach: init's is made for it and
+ *    never attached (init_proc()), the runtime's is the host's, opened before the container was.
  * L5 No process that a container can see maps or names the runtime's own file (kernel/exe.h). */
 #pragma once
 
@@ -87,6 +87,7 @@ struct init {
         int sync;
         int root;              /* the root mount, O_PATH; of a running container: "/" */
         int console;           /* the pty's slave, or -1 */
+        int proc;              /* init_proc()'s, or -1 */
         int mask_dir;          /* a mount to copy over masked directories, or -1 */
         const char *exec_path; /* what OP_FIND_EXEC found */
         char **env;
@@ -110,6 +111,9 @@ init_fn process_keyring, process_rlimit, process_personality_set, process_memory
         process_lsm, process_seccomp, process_cap_bounding, process_user, process_caps,
         process_no_new_privs, process_cwd, process_exec;
 
+/* A procfs of init's own pid namespace, made when first asked for and never attached anywhere (L4). Where
+ * the kernel refuses one (a user namespace in which parts of /proc are covered), the host's. */
+int init_proc(struct init *in);
 /* init.c: the process stages. */
 _Noreturn void init_main(struct init *in);
 _Noreturn void joiner_main(struct init *in);
