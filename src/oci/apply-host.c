@@ -25,6 +25,12 @@
 #include "oci/sd-notify.h"
 #include "oci/systemd.h"
 
+/* Whether we are less than the host's root; uid 0 of a user namespace is, too. */
+static bool rootless(const struct launch *l)
+{
+        return (l->plan->flags & PLAN_ROOTLESS) != 0;
+}
+
 /* ---- STAGE_HOST ---- */
 
 static int make_state(struct launch *l, const struct op *op, struct err *e)
@@ -96,7 +102,7 @@ static int make_cgroup(struct launch *l, const struct op *op, struct err *e)
                 return -1;
         l->cgroup_made = true;
         if (cgroup_create(c, l->plan->limits->required,
-                          CGROUP_FRESH | (geteuid() != 0 ? CGROUP_LENIENT : 0), &f) < 0) {
+                          CGROUP_FRESH | (rootless(l) ? CGROUP_LENIENT : 0), &f) < 0) {
                 l->cgroup_made = false; /* what it made is gone again, what was there stays */
                 return cgroup_err(e, &f);
         }
@@ -211,7 +217,7 @@ static int start_scope(struct launch *l, const struct op *op, struct err *e)
         fd_read_file_at(AT_FDCWD, "/proc/devices", 1 << 16, &devices, &n);
         if (cgroup_layout_read(l->arena, &layout) < 0)
                 return err_set(e, ERR_SYSTEM, "cannot read the host's cgroup mounts");
-        if (systemd_unit_parse(l->arena, s->cgroups_path, l->container->id, geteuid() != 0,
+        if (systemd_unit_parse(l->arena, s->cgroups_path, l->container->id, rootless(l),
                                &start.unit, e) < 0 ||
             systemd_properties(l->plan->limits, devices, &properties, e) < 0 ||
             systemd_annotations(&l->plan->spec->annotations, &properties, e) < 0)
@@ -241,7 +247,7 @@ static int start_scope(struct launch *l, const struct op *op, struct err *e)
                 return -1;
         /* systemd makes the directory in its own hierarchies only; where controllers live in others
          * (v1, hybrid) the rest is ours. */
-        if (cgroup_create(l->plan->cgroup, 0, geteuid() != 0 ? CGROUP_LENIENT : 0, &f) < 0 ||
+        if (cgroup_create(l->plan->cgroup, 0, rootless(l) ? CGROUP_LENIENT : 0, &f) < 0 ||
             (!cgroup_layout_unified(&layout) && cgroup_join_pid(l->plan->cgroup, l->init, &f) < 0))
                 return cgroup_err(e, &f);
         return 0;
@@ -279,7 +285,7 @@ static int set_oom_score(struct launch *l, const struct op *op, struct err *e)
         r = fd < 0 ? fd : write(fd, value, strlen(value)) < 0 ? -errno : 0;
         /* Without privilege it can't go down; what podman and others set by default must not
          * fail. */
-        if (r == -EACCES && geteuid() != 0) {
+        if (r == -EACCES && rootless(l)) {
                 log_warning(l->log, "process.oomScoreAdj: %s: %s", value, strerror(-r));
                 return 0;
         }

@@ -235,7 +235,7 @@ static int bind_mount(struct init *in, const struct plan_mount *m, struct err *e
 
 /* Parameters of a new mount: those given, SELinux's label, and for a tmpfs over a directory that
  * one's mode, as runc does, so that a /tmp keeps its 1777. */
-static size_t parameters(struct init *in, const struct plan_mount *m, int target,
+static size_t parameters(struct init *in, const struct plan_mount *m, int target, bool made,
                          struct mount_param *out)
 {
         const char *label = in->l->plan->spec->linux_.mount_label;
@@ -249,7 +249,7 @@ static size_t parameters(struct init *in, const struct plan_mount *m, int target
                 mode_given |= str_eq(out[i].key, "mode");
         if (!str_empty(label) && !m->no_links && !str_eq(m->spec->type, "mqueue"))
                 out[n++] = (struct mount_param){ "context", label };
-        if (str_eq(m->spec->type, "tmpfs") && !mode_given && fstat(target, &st) == 0)
+        if (str_eq(m->spec->type, "tmpfs") && !mode_given && !made && fstat(target, &st) == 0)
                 out[n++] = (struct mount_param){ "mode", arena_printf(in->l->arena, "%o",
                                                                       st.st_mode & 07777) };
         return n;
@@ -274,8 +274,16 @@ static int new_failed(const struct plan_mount *m, int error, const char *what, c
         return -1;
 }
 
+static bool exists(struct init *in, const char *path)
+{
+        AUTO_FD int fd = resolve_in(in->root, path, 0, 0);
+
+        return fd >= 0;
+}
+
 static int new_mount(struct init *in, const struct plan_mount *m, struct err *e)
 {
+        bool made = str_eq(m->spec->type, "tmpfs") && !exists(in, m->spec->destination);
         AUTO_FD int target = open_target(in, m, true, e);
         struct mount_param *params;
         const char *what;
@@ -286,7 +294,7 @@ static int new_mount(struct init *in, const struct plan_mount *m, struct err *e)
         if (target < 0)
                 return -1;
         params = arena_array(in->l->arena, struct mount_param, m->n_params + 2);
-        n = parameters(in, m, target, params);
+        n = parameters(in, m, target, made, params);
         AUTO_FD int fd = mount_new(m->spec->type, str_empty(m->source) ? NULL : m->source, params,
                                    n, attrs, &what, words, sizeof words);
         if (fd < 0)

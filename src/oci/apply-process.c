@@ -185,6 +185,9 @@ int process_seccomp(struct init *in, const struct op *op, struct err *e)
         const struct seccomp_plan *p = &in->l->seccomp;
         int r;
 
+        /* L2, while it is sure to be allowed. */
+        sys_close_range(3 + in->l->preserve_fds, ~0u, CLOSE_RANGE_CLOEXEC);
+
         if (p->notify)
                 return load_listener(in, p, e);
         r = seccomp_install(p->code, p->n, p->flags, NULL);

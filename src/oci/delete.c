@@ -1,9 +1,9 @@
 /* delete, and the undoing of everything that a container is. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -18,11 +18,22 @@
 #define KILL_TIMEOUT_MS 10000
 #define REMOVE_TIMEOUT_MS 10000
 
+/* v1's freezer holds back even SIGKILL. */
+static void thaw(const struct container *c)
+{
+        AUTO_ARENA a = { 0 };
+        struct cgroup_fail f = { 0 };
+        struct cgroup cgroup;
+
+        if (container_cgroup(&a, c, &cgroup, NULL) == 0 && cgroup.n &&
+            cgroup_is_frozen(&cgroup) == 1)
+                cgroup_thaw(&cgroup, KILL_TIMEOUT_MS, &f);
+}
+
 /* Kills init and waits until it is gone or a zombie whose parent has yet to look. */
 static void kill_init(const struct container *c)
 {
         AUTO_FD int pidfd = -1;
-        struct timespec pause = { 0, 1000000 };
 
         if (!proc_alive(c->pid, c->pid_start))
                 return;
@@ -31,8 +42,10 @@ static void kill_init(const struct container *c)
         if (pidfd < 0 || !proc_alive(c->pid, c->pid_start))
                 return;
         sys_pidfd_send_signal(pidfd, SIGKILL);
-        for (int ms = 0; ms < KILL_TIMEOUT_MS && proc_alive(c->pid, c->pid_start); ms++)
-                nanosleep(&pause, NULL);
+        thaw(c);
+        while (poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, KILL_TIMEOUT_MS) < 0)
+                if (errno != EINTR)
+                        return;
 }
 
 static int destroy_cgroup(struct container *c, struct err *e)

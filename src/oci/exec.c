@@ -111,8 +111,6 @@ static int process_from_flags(struct execution *x, struct err *e)
         p->args = o->args;
         p->env = join_strings(&x->arena, &p->env, &o->env);
         p->no_new_privileges |= o->no_new_privs;
-        p->scheduler = NULL;
-        p->io_priority = NULL;
         if (o->cwd)
                 p->cwd = o->cwd;
         if (o->apparmor)

@@ -228,6 +228,24 @@ static void clear_environment(void)
         environ = NULL;
 }
 
+static void die_of(int sig)
+{
+        _exit(128 + sig);
+}
+
+/* The kernel spares pid 1 of a namespace a signal that it has no handler for; a created container is
+ * stopped by these all the same, as with runc. */
+static void heed_signals(void)
+{
+        static const int deadly[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+        sigset_t none;
+
+        for (size_t i = 0; i < ARRAY_SIZE(deadly); i++)
+                signal(deadly[i], die_of);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* Waits for start: a byte in the FIFO. From here on errors go to whoever reads `result`. */
 static void await_start(struct init *in)
 {
@@ -242,6 +260,7 @@ static void await_start(struct init *in)
         if (in->l->mode != LAUNCH_CREATE)
                 return;
         in->sync = fd_close(in->sync);
+        heed_signals();
         while (read(in->l->fifo_start, &byte, 1) < 0)
                 if (errno != EINTR)
                         _exit(1);

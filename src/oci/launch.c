@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -144,7 +145,8 @@ static int spawn_first(struct launch *l, bool joiner, struct err *e)
         if (geteuid() == 0)
                 prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         pid = clone_first(l, joiner);
-        if (pid < 0 && (errno == EACCES || errno == EPERM) && l->join.v2 >= 0 && geteuid() != 0) {
+        if (pid < 0 && (errno == EACCES || errno == EPERM) && l->join.v2 >= 0 &&
+            l->plan->flags & PLAN_ROOTLESS) {
                 /* An unprivileged user may not move processes into a scope from another one:
                  * on_ready() asks systemd to. */
                 l->join.v2 = fd_close(l->join.v2);
@@ -294,13 +296,26 @@ static int explain_death(struct launch *l, struct err *e)
         return err_set(e, ERR_SYSTEM, "container init died before it was ready");
 }
 
-static int serve(struct launch *l, struct err *e)
+/* Until a message is there. Before the joiner has told init's pid its death counts as the end: an init
+ * that it has cloned by then holds the socket open and waits for us. */
+static bool await_message(const struct launch *l, bool from_joiner)
+{
+        struct pollfd p[] = { { l->sync, POLLIN, 0 }, { from_joiner ? l->pidfd : -1, POLLIN, 0 } };
+
+        while (poll(p, 2, -1) < 0)
+                if (errno != EINTR)
+                        return true;
+        return p[0].revents != 0;
+}
+
+static int serve(struct launch *l, bool joiner, struct err *e)
 {
         enum sync_kind prev = SYNC_MAX;
 
         for (;;) {
                 struct sync_msg m;
-                int r = sync_recv(l->sync, &m);
+                bool alive = !joiner || await_message(l, prev == SYNC_MAX);
+                int r = alive ? sync_recv(l->sync, &m) : 0;
 
                 if (r < 0)
                         return err_sys(e, r, "cannot read from init");
@@ -335,22 +350,32 @@ static int spawn_again(struct launch *l, bool joiner, struct err *e)
         return spawn_first(l, joiner, e);
 }
 
+/* An init whose pid the joiner could not tell: it exits when the socket closes. It is our only child. */
+static void reap_unknown(struct launch *l)
+{
+        l->sync = fd_close(l->sync);
+        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+                ;
+}
+
 static int spawn_and_serve(struct launch *l, bool joiner, struct err *e)
 {
         int first = spawn_first(l, joiner, e), r;
 
         if (first < 0)
                 return -1;
-        r = serve(l, e);
+        r = serve(l, joiner, e);
         if (r < 0 && l->killed_early && l->mode == LAUNCH_EXEC && l->join.v2 >= 0) {
                 reap(first);
                 first = spawn_again(l, joiner, e);
                 if (first < 0)
                         return -1;
-                r = serve(l, e);
+                r = serve(l, joiner, e);
         }
         if (joiner)
                 reap(first);
+        if (r < 0 && joiner && l->init == 0)
+                reap_unknown(l);
         return r;
 }
 

@@ -202,7 +202,9 @@ static int add_mount(struct arena *a, const struct plan_input *in, struct plan *
                         return -1;
         if (check_idmap(p, m, e) < 0 || check_below_proc(m, e) < 0)
                 return -1;
-        if (m->bind && !m->remount && bind_source(a, in->bundle, m, e) < 0)
+        /* What lies in the root itself must be looked up after the mounts before it: by init. */
+        if (m->bind && !m->remount && (m->idmap || !path_below(m->source, p->rootfs)) &&
+            bind_source(a, in->bundle, m, e) < 0)
                 return -1;
         if (!m->bind && str_empty(s->type))
                 return err_set(e, ERR_INVALID,

@@ -204,6 +204,14 @@ static void plan_identity(struct arena *a, struct plan *p)
                 plan_add(a, p, STAGE_MOUNT, OP_DOMAINNAME)->text = s->domainname;
 }
 
+static bool named_before(const struct strings *list, size_t i)
+{
+        for (size_t k = 0; k < i; k++)
+                if (str_eq(list->v[k], list->v[i]))
+                        return true;
+        return false;
+}
+
 static void plan_root(struct arena *a, struct plan *p, unsigned flags)
 {
         const struct spec *s = p->spec;
@@ -223,7 +231,8 @@ static void plan_root(struct arena *a, struct plan *p, unsigned flags)
         for (size_t i = 0; i < l->readonly_paths.n; i++)
                 plan_add(a, p, STAGE_ROOT, OP_READONLY_PATH)->text = l->readonly_paths.v[i];
         for (size_t i = 0; i < l->masked_paths.n; i++)
-                plan_add(a, p, STAGE_ROOT, OP_MASK)->text = l->masked_paths.v[i];
+                if (!named_before(&l->masked_paths, i))
+                        plan_add(a, p, STAGE_ROOT, OP_MASK)->text = l->masked_paths.v[i];
         if (s->root.readonly)
                 plan_add(a, p, STAGE_ROOT, OP_ROOT_READONLY);
         if (!str_empty(l->rootfs_propagation))

@@ -56,6 +56,8 @@ static int list(struct ctx *c, void *args, int argc, char **argv, struct err *e)
         struct strings ids;
         size_t width = 2;
 
+        if (c->globals.root && access(c->globals.root, F_OK) < 0)
+                return err_sys(e, errno, "cannot read state directory \"%s\"", c->globals.root);
         if (container_list(&c->arena, c->rt.root, &ids, e) < 0)
                 return -1;
         for (size_t i = 0; i < ids.n; i++)
