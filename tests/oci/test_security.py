@@ -181,7 +181,8 @@ def test_cwd_outside_the_root_is_refused(box, outside):
 
 
 def test_created_init_holds_nothing_of_the_host(box):
-    """CVE-2016-9962: another process of the container may look into init before it starts."""
+    """CVE-2016-9962: another process of the container may look into init before it starts. The files by
+    which start wakes it are all that it may hold: they lead nowhere."""
     if kit.PEER != "berth":
         pytest.skip("the peers keep files of their state open")
     box.create().ok()
