@@ -146,6 +146,13 @@ def test_privileged_and_host_network(ctr):
     assert int(out[2], 16) == int(mine, 16)
 
 
+def test_joins_a_namespace_of_another_task(ctr):
+    first = ctr.start("--", "sleep", "100")
+    path = f"/proc/{ctr.pid(first)}/ns/net"
+    out = ctr.run("--with-ns", f"network:{path}", "--", "readlink", "/proc/self/ns/net").ok().out
+    assert out.strip() == os.readlink(path)
+
+
 def test_user_namespace(ctr):
     name, argv = ctr.run_argv("--rm", "--uidmap", "0:100000:65536", "--gidmap", "0:200000:65536", "--",
                               "cat", "/proc/self/uid_map")

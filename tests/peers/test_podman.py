@@ -6,7 +6,7 @@ import os
 import threading
 
 import pytest
-from peers import PARENT, eventually, resized
+from peers import PARENT, call, eventually, resized
 
 IMAGE = "localhost/busybox-peers"
 COUNT = "trap 'exit 0' TERM; i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.05; done"
@@ -55,6 +55,20 @@ def test_missing_working_directory_is_made_or_named(podman):
 
 def test_run_reads_standard_input(podman):
     assert podman("run", "--rm", "-i", IMAGE, "cat", input="line one\nline two\n").ok().out == "line one\nline two\n"
+
+
+def test_descriptors_are_handed_on_only_when_asked_for(podman):
+    read, write = os.pipe()
+    os.write(write, b"through the pipe")
+    os.close(write)
+    script = "exec cat <&3"
+    assert podman("run", "--rm", IMAGE, "sh", "-c", script, pass_fds=[read]).code != 0
+    try:
+        command = ["bash", "-c", f"exec 3<&{read}; exec \"$@\"", "-",
+                   *podman.argv("run", "--rm", "--preserve-fds", "1", IMAGE, "sh", "-c", script)]
+        assert call(command, env=podman.env, pass_fds=[read]).ok().out == "through the pipe"
+    finally:
+        os.close(read)
 
 
 def test_create_then_start_and_attach(podman):
@@ -215,6 +229,11 @@ def test_limits_are_set_and_updated(podman):
     assert (cgroup.memory(), cgroup.quota()) == (96 << 20, 0.25)
 
 
+def test_cpuset(podman):
+    out = podman("run", "--rm", "--cpuset-cpus", "0", IMAGE, "grep", "Cpus_allowed_list", "/proc/self/status")
+    assert out.ok().out.split() == ["Cpus_allowed_list:", "0"]
+
+
 def test_too_many_processes_are_refused(podman):
     script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done; echo all started"
     result = podman("run", "--rm", "--pids-limit", "6", IMAGE, "sh", "-c", script)
@@ -324,6 +343,17 @@ def test_masked_and_read_only_paths(podman):
 HOOK = """#!/bin/sh
 echo "$1 $(tr -d ' \\n\\t' | grep -o '"status":"[a-z]*"')" >> {log}
 """
+
+
+def test_unmasked_paths(podman):
+    script = "cat /proc/keys | wc -c"
+    assert podman("run", "--rm", IMAGE, "sh", "-c", script).ok().out == "0\n"
+    assert podman("run", "--rm", "--security-opt", "unmask=/proc/keys", IMAGE, "sh", "-c", script).ok().out != "0\n"
+
+
+def test_private_cgroup_namespace(podman):
+    out = podman("run", "--rm", "--cgroupns", "private", IMAGE, "cat", "/proc/self/cgroup").ok().out
+    assert out and all(line.endswith(":/") for line in out.splitlines()), out
 
 
 def test_hooks_run_with_the_state(podman, base):
