@@ -9,6 +9,9 @@ import tempfile
 from bundle import Bundle, seccomp
 
 STEP = 64 * 1024  # of the memory limits tried
+# a container's life as an engine sees it, each verb a process of its own
+LIFE = '"$0" --root "$1" create -b "$2" "$3" && "$0" --root "$1" start "$3" && "$0" --root "$1" kill "$3" KILL;' \
+       ' "$0" --root "$1" delete --force "$3"'
 TRIES = 5  # a limit counts when so many runs in a row succeed
 
 
@@ -70,6 +73,12 @@ class Bench:
         for r in self.runtimes:
             candidates[r.name] = r.argv("run", "-b", bundle.path, f"bench-{os.getpid()}-f-{{}}")
         return self.interleave(candidates, "floor -c 3", turns)
+
+    def lifecycle(self, turns):
+        """create, start, kill and delete of a sleeping container."""
+        candidates = {r.name: ["/bin/sh", "-c", LIFE, r.path, r.root, self.sleep.path, f"bench-{os.getpid()}-l-{{}}"]
+                      for r in self.runtimes}
+        return self.interleave(candidates, self.runtimes[0].name, turns)
 
     def in_running(self, verbs, turns):
         """{verb: result}: verbs on a container that each runtime keeps running meanwhile."""

@@ -96,6 +96,7 @@ def figures_table(result):
 SECTIONS = [
     ("run", "`run` of `true`, to completion"),
     ("filtered", "the same under podman's default seccomp profile (the floor makes no filter)"),
+    ("life", "`create`, `start`, `kill` and `delete` of a sleeping container, four processes"),
     ("state", "`state` of a running container"),
     ("exec", "`exec` of `true` in a running container"),
     ("at_once", "200 × `run` of `true`, started at once; a turn ends with the last"),
