@@ -17,6 +17,8 @@
 #include "oci/sync.h"
 
 #define ANSWER_MAX 65536u
+/* So many other lines between two errors make them two stories. */
+#define BLOCK_GAP 4
 #define LOG_MAX (64u << 20)
 
 /* ---- the process ---- */
@@ -138,14 +140,13 @@ static const char *error_text(const char *line)
 }
 
 struct criu_errors {
-        const char *first,
-                *last; /* of the last block of lines that are errors: cause and outcome */
-        bool kernel;   /* it could not make sense of this kernel */
+        const char *first, *last; /* of the last block of errors: cause and outcome */
+        bool kernel;              /* it could not make sense of this kernel */
 };
 
 static void read_errors(struct arena *a, char *log, struct criu_errors *ret)
 {
-        bool block = false;
+        unsigned since = BLOCK_GAP; /* lines since the last error */
 
         for (char *line = log, *end; *line; line = end) {
                 const char *text;
@@ -158,10 +159,10 @@ static void read_errors(struct arena *a, char *log, struct criu_errors *ret)
                 /* "Dumping FAILED.": its very last word, which we know. */
                 if (text && !str_ends(text, "FAILED.")) {
                         ret->last = text;
-                        if (!block)
+                        if (since >= BLOCK_GAP)
                                 ret->first = text;
                 }
-                block = text != NULL;
+                since = text ? 0 : since + 1;
         }
         ret->last = ret->last ? arena_strdup(a, ret->last) : NULL;
         ret->first = ret->first ? arena_strdup(a, ret->first) : NULL;

@@ -5,9 +5,9 @@
  *            notifications
  *   criu     born in the container's cgroup, in a mount namespace of its own, where the root file
  *            system is mounted on <state>/criu-root: CRIU wants it to be a mount point, and the
- *            host never sees it. Before the exec it mounts there what the container is to get from
- *            outside, so that mount points get made, and the runtime can read their names; all
- *            that goes in one unmount
+ *            host never sees it. Before the exec it mounts what the container is to get from
+ *            outside, so that mount points get made and the runtime can read their names, and
+ *            drops it all again
  *   init     made by criu as its sibling, so the runtime is its parent, as after a create */
 #include <errno.h>
 #include <fcntl.h>
@@ -121,10 +121,10 @@ static int attach_op(struct restore *r, int root, const struct op *op, struct er
         }
 }
 
-static int attach_root(struct restore *r, struct err *e)
+static int attach_root(struct restore *r, const char *path, struct err *e)
 {
         const char *rootfs = r->c.plan.rootfs;
-        AUTO_FD int target = open(r->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int target = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         AUTO_FD int fd = mount_copy(AT_FDCWD, rootfs, true);
         int rc = fd < 0 ? fd : target < 0 ? -errno : mount_attach(fd, target);
 
@@ -133,11 +133,12 @@ static int attach_root(struct restore *r, struct err *e)
         return TAKE_FD(fd);
 }
 
-/* Every mount point that CRIU will need is there afterwards. */
+/* Mounts what create would, on the root's own place as it does: every mount point that CRIU will need is
+ * there afterwards, and what a recursive bind brings along is to be seen. */
 static int rehearse(struct restore *r, struct err *e)
 {
         const struct plan *p = &r->c.plan;
-        AUTO_FD int root = attach_root(r, e);
+        AUTO_FD int root = attach_root(r, p->rootfs, e);
 
         if (root < 0)
                 return -1;
@@ -164,9 +165,9 @@ static int prepare_root(void *context, int sync, struct err *e)
                 return -1;
         if (sync_send(sync, SYNC_MOUNTED, 0) < 0 || sync_wait_go(sync) < 0)
                 _exit(1);
-        if (umount2(r->root, MNT_DETACH) < 0)
-                return err_sys(e, errno, "cannot unmount \"%s\"", r->root);
-        rc = attach_root(r, e);
+        if (umount2(r->c.plan.rootfs, MNT_DETACH) < 0)
+                return err_sys(e, errno, "cannot unmount \"%s\"", r->c.plan.rootfs);
+        rc = attach_root(r, r->root, e);
         fd_close(rc);
         return MIN(rc, 0);
 }
@@ -236,6 +237,14 @@ static int stdio(struct restore *r, struct err *e)
         return 0;
 }
 
+/* The path as a mount table shows it: without links. */
+static const char *clean_path(struct arena *a, const char *path)
+{
+        char clean[PATH_MAX];
+
+        return realpath(path, clean) ? arena_strdup(a, clean) : NULL;
+}
+
 static int external_mounts(struct restore *r, struct err *e)
 {
         struct arena *a = &r->c.arena;
@@ -243,10 +252,12 @@ static int external_mounts(struct restore *r, struct err *e)
                                    .cgroup = r->c.plan.cgroup,
                                    .notify = r->notify,
                                    .pid = r->criu.pid,
-                                   .root = r->root };
+                                   .root = clean_path(a, r->c.plan.rootfs) };
         struct strings *out = &r->opts.external;
         struct key_values found;
 
+        if (!view.root)
+                return err_sys(e, errno, "root.path: cannot look up \"%s\"", r->c.plan.rootfs);
         if (checkpoint_mounts(a, &view, &found, e) < 0)
                 return -1;
         out->v = arena_array(a, const char *, found.n + 1);
@@ -421,14 +432,11 @@ static int on_notify(void *context, const struct criu_notify *n, int *fd, struct
 static int move_dir(struct restore *r, int *fd, struct err *e)
 {
         struct fd_path link = fd_path(*fd);
-        char path[PATH_MAX];
-        ssize_t n = readlink(link.s, path, sizeof path - 1);
-        const char *there;
+        const char *path = clean_path(&r->c.arena, link.s), *there;
         int inside;
 
-        if (n < 0)
+        if (!path)
                 return err_sys(e, errno, "cannot look up a directory of the checkpoint");
-        path[n] = 0;
         there = arena_printf(&r->c.arena, "/proc/%d/root%s", r->criu.pid, path);
         inside = open(there, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (inside < 0)
@@ -470,19 +478,17 @@ static int run_ops(struct restore *r, enum stage stage, pid_t init, struct err *
         return rc;
 }
 
-/* The path of criu-root as a mount table shows it. */
 static int make_root_dir(struct restore *r, struct err *e)
 {
         struct fd_path link = fd_path(r->c.container.dir);
-        char path[PATH_MAX];
-        ssize_t n = readlink(link.s, path, sizeof path);
+        const char *dir = clean_path(&r->c.arena, link.s);
 
-        if (n < 0 || n >= (ssize_t)sizeof path)
-                return err_sys(e, n < 0 ? errno : ENAMETOOLONG, "cannot use the state directory");
+        if (!dir)
+                return err_sys(e, errno, "cannot look up the state directory");
         if (mkdirat(r->c.container.dir, ROOT_NAME, 0700) < 0)
                 return err_sys(e, errno, "cannot make \"" ROOT_NAME "\" in the state directory");
-        r->root = arena_printf(&r->c.arena, "%.*s/" ROOT_NAME, (int)n, path);
-        r->notify = arena_printf(&r->c.arena, "%.*s/notify", (int)n, path);
+        r->root = arena_printf(&r->c.arena, "%s/" ROOT_NAME, dir);
+        r->notify = arena_printf(&r->c.arena, "%s/notify", dir);
         return 0;
 }
 
