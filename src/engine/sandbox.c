@@ -84,7 +84,7 @@ static int run_in(const struct sandbox *s, const struct runtime *rt, struct bund
                   int *ret_status, struct err *e)
 {
         AUTO_BUF config = { 0 };
-        struct create_options o = { .id = s->name, .bundle = b->path };
+        struct create_options o = { .id = s->name, .bundle = b->path, .die_along = true };
 
         if (private_mounts(e) < 0 || mount_bundle(b, e) < 0)
                 return -1;

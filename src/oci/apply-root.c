@@ -100,6 +100,15 @@ int root_pivot(struct init *in, const struct op *op, struct err *e)
 
 /* ---- closing doors ---- */
 
+int root_dev_readonly(struct init *in, const struct op *op, struct err *e)
+{
+        struct mount_attrs ro = { .set = MOUNT_ATTR_RDONLY };
+        AUTO_FD int dev = resolve_in(in->root, "dev", O_DIRECTORY, 0);
+        int r = dev < 0 ? dev : mount_change(dev, &ro);
+
+        return r < 0 ? err_sys(e, r, "mounts: cannot make /dev read-only") : 0;
+}
+
 int root_readonly_path(struct init *in, const struct op *op, struct err *e)
 {
         struct mount_attrs ro = { .set_rec = MOUNT_ATTR_RDONLY };

@@ -196,6 +196,7 @@ int creation_record(struct creation *c, enum launch_mode mode, struct err *e)
                 return -1;
         fill_container(c);
         c->launch.mode = mode;
+        c->launch.die_along = c->o->die_along;
         c->launch.container = &c->container;
         c->launch.log = c->rt->log;
         c->launch.arena = &c->arena;

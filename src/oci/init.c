@@ -49,6 +49,7 @@ static init_fn *const init_ops[OP_MAX] = {
         [OP_SYSCTL] = root_sysctl,
         [OP_PIVOT] = root_pivot,
         [OP_CONSOLE_MOUNT] = root_console_mount,
+        [OP_DEV_READONLY] = root_dev_readonly,
         [OP_READONLY_PATH] = root_readonly_path,
         [OP_MASK] = root_mask,
         [OP_ROOT_PROPAGATION] = root_propagation_set,
@@ -254,7 +255,7 @@ static void await_start(struct init *in)
         close_host(in);
         clear_environment();
         /* L1: recorded now; it may outlive the runtime. */
-        prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+        prctl(PR_SET_PDEATHSIG, in->l->die_along ? SIGKILL : 0, 0, 0, 0);
         if (sync_send(in->sync, SYNC_READY, 0) < 0 || sync_wait_go(in->sync) < 0)
                 _exit(1);
         if (in->l->mode != LAUNCH_CREATE)

@@ -257,6 +257,8 @@ static int on_ready(struct launch *l, const struct sync_msg *m, struct err *e)
 
         if (r < 0)
                 return err_sys(e, r, "init %d is gone", l->init);
+        if (launch_stage(l, STAGE_READY, e) < 0)
+                return -1;
         if (l->mode == LAUNCH_EXEC)
                 return 0;
         l->container->pid = l->init;

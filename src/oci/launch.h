@@ -43,6 +43,7 @@ struct launch {
         struct container *container;
         const struct log *log;
         struct arena *arena;
+        bool die_along;        /* run: the container is killed when we die */
         unsigned preserve_fds; /* descriptors from 3 on that init keeps */
         int console_sock;      /* connected; gets the pty's master; or -1 */
         /* kept while it lasts */
@@ -104,8 +105,8 @@ init_fn enter_ns_join, enter_ns_enter, enter_time_offsets;
 init_fn mount_cgroup_ns, mount_root_ids, mount_loopback, mount_hostname, mount_domainname,
         mount_propagation_cut, mount_root, mount_one, mount_cgroups, mount_device, mount_dev_link,
         mount_notify, mount_cwd, mount_console;
-init_fn root_sysctl, root_pivot, root_console_mount, root_readonly_path, root_mask,
-        root_propagation_set, root_readonly_set;
+init_fn root_sysctl, root_pivot, root_console_mount, root_dev_readonly, root_readonly_path,
+        root_mask, root_propagation_set, root_readonly_set;
 init_fn process_keyring, process_rlimit, process_personality_set, process_memory_policy,
         process_scheduler, process_io_priority, process_affinity, process_umask, process_find_exec,
         process_lsm, process_seccomp, process_cap_bounding, process_user, process_caps,

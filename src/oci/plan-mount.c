@@ -188,6 +188,7 @@ static int add_mount(struct arena *a, const struct plan_input *in, struct plan *
 {
         const struct spec_mount *s = &in->spec->mounts[i];
         struct plan_mount *m = arena_new(a, struct plan_mount);
+        char dest[4096];
         bool cgroup = s->type && (str_eq(s->type, "cgroup") || str_eq(s->type, "cgroup2"));
 
         m->spec = s;
@@ -210,6 +211,11 @@ static int add_mount(struct arena *a, const struct plan_input *in, struct plan *
                 return err_set(e, ERR_INVALID,
                                "%s.type: it is required unless this is a bind mount", m->field);
         finish_type(m);
+        if (str_eq0(s->type, "tmpfs") && path_join("/", s->destination, dest, sizeof dest) == 0 &&
+            str_eq(dest, "/dev") && m->attrs.set & MOUNT_ATTR_RDONLY) {
+                m->attrs.set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+                p->dev_readonly = true;
+        }
         if (m->bind && !m->remount && ((p->userns && !(in->flags & PLAN_ROOTLESS)) || m->idmap)) {
                 m->on_host = true;
                 m->index = (int)p->n_sources++;

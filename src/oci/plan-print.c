@@ -43,6 +43,7 @@ const char *const op_names[] = {
         [OP_SYSCTL] = "set-sysctl",
         [OP_PIVOT] = "change-root",
         [OP_CONSOLE_MOUNT] = "mount-console",
+        [OP_DEV_READONLY] = "make-dev-readonly",
         [OP_READONLY_PATH] = "make-readonly",
         [OP_MASK] = "mask",
         [OP_ROOT_PROPAGATION] = "set-root-propagation",

@@ -11,7 +11,8 @@
 const char *const stage_names[] = {
         [STAGE_HOST] = "host",       [STAGE_ENTER] = "enter",     [STAGE_ADOPT] = "adopt",
         [STAGE_MOUNT] = "mount",     [STAGE_RUNTIME] = "runtime", [STAGE_ROOT] = "root",
-        [STAGE_PROCESS] = "process", [STAGE_START] = "start",     [STAGE_STARTED] = "started",
+        [STAGE_PROCESS] = "process", [STAGE_READY] = "ready",     [STAGE_START] = "start",
+        [STAGE_STARTED] = "started",
 };
 static_assert(ARRAY_SIZE(stage_names) == STAGE_MAX, "each stage has a name");
 
@@ -181,7 +182,7 @@ static void plan_adopt(struct arena *a, struct plan *p, unsigned flags)
         if (proc && proc->oom_score_adj.set)
                 plan_add(a, p, STAGE_ADOPT, OP_OOM_SCORE)->number = proc->oom_score_adj.v;
         if (proc && proc->n_rlimits && p->userns && !(flags & PLAN_ROOTLESS))
-                plan_add(a, p, STAGE_ADOPT, OP_RLIMITS);
+                plan_add(a, p, STAGE_READY, OP_RLIMITS);
         for (size_t i = 0; i < l->n_net_devices; i++)
                 plan_add(a, p, STAGE_ADOPT, OP_NET_DEVICE)->net_device = &l->net_devices[i];
         if (l->intel_rdt)
@@ -228,6 +229,8 @@ static void plan_root(struct arena *a, struct plan *p, unsigned flags)
                 return;
         if (p->process && p->process->terminal && p->devices)
                 plan_add(a, p, STAGE_ROOT, OP_CONSOLE_MOUNT);
+        if (p->dev_readonly)
+                plan_add(a, p, STAGE_ROOT, OP_DEV_READONLY);
         for (size_t i = 0; i < l->readonly_paths.n; i++)
                 plan_add(a, p, STAGE_ROOT, OP_READONLY_PATH)->text = l->readonly_paths.v[i];
         for (size_t i = 0; i < l->masked_paths.n; i++)
@@ -307,7 +310,7 @@ int plan_exec(struct arena *a, const struct plan_exec_input *in, struct plan *p,
         if (in->process->oom_score_adj.set)
                 plan_add(a, p, STAGE_ADOPT, OP_OOM_SCORE)->number = in->process->oom_score_adj.v;
         if (in->process->n_rlimits && p->userns && !(in->flags & PLAN_ROOTLESS))
-                plan_add(a, p, STAGE_ADOPT, OP_RLIMITS);
+                plan_add(a, p, STAGE_READY, OP_RLIMITS);
         if (l->intel_rdt)
                 plan_add(a, p, STAGE_ADOPT, OP_RDT_ASSIGN);
         if (p->userns)

@@ -26,6 +26,7 @@ enum stage {
         STAGE_RUNTIME, /* runtime, while init waits with its mounts made: the runtime's hooks */
         STAGE_ROOT,    /* init, moving into its root and closing the doors behind it */
         STAGE_PROCESS, /* init, becoming the user's process up to the exec; then waits for start */
+        STAGE_READY,   /* runtime, when init is ready: what would have been in init's way */
         STAGE_START,   /* init, after start */
         STAGE_STARTED, /* runtime, after start */
         STAGE_MAX
@@ -52,7 +53,7 @@ enum op_kind {
         OP_DELEGATE,   /* give the cgroup to the container's root */
         OP_ID_MAPS,    /* uid_map, gid_map */
         OP_OOM_SCORE,  /* .number */
-        OP_RLIMITS,    /* where init itself may not: in a user namespace */
+        OP_RLIMITS,    /* where init itself may not: in a user namespace; in STAGE_READY */
         OP_NET_DEVICE, /* .net_device */
         OP_RDT_ASSIGN,
         /* STAGE_MOUNT */
@@ -76,6 +77,7 @@ enum op_kind {
         OP_SYSCTL, /* .pair */
         OP_PIVOT,  /* .number: 0 pivot_root, 1 --no-pivot */
         OP_CONSOLE_MOUNT,
+        OP_DEV_READONLY,     /* a /dev given "ro", once it is filled */
         OP_READONLY_PATH,    /* .text */
         OP_MASK,             /* .text */
         OP_ROOT_PROPAGATION, /* .flags: linux.rootfsPropagation */
@@ -160,6 +162,7 @@ struct plan {
         bool userns;     /* init is in a user namespace of its own, new or joined */
         bool userns_new;
         bool listener;         /* seccomp hands out a notification descriptor */
+        bool dev_readonly;     /* /dev is a tmpfs with "ro" */
         bool devices;          /* /dev is ours to fill */
         unsigned n_sources;    /* mounts with on_host */
         struct cgroup *cgroup; /* NULL: none (disabled) */

@@ -35,8 +35,9 @@ struct create_options {
         const char *config; /* the text of config.json; NULL: read it from the bundle */
         const char *pid_file, *console_socket, *pidfd_socket;
         bool no_pivot, no_new_keyring, no_subreaper;
-        bool detach; /* run: return once started */
-        bool keep;   /* run: don't delete at the end */
+        bool detach;    /* run: return once started */
+        bool die_along; /* run: nobody could find the container again if we were killed */
+        bool keep;      /* run: don't delete at the end */
         int64_t preserve_fds;
 };
 int runtime_create(const struct runtime *rt, const struct create_options *o, struct err *e);
