@@ -501,6 +501,7 @@ def test_idmap_with_mappings_of_its_own(box):
 
 @fast
 @lacks("runc", "crun", why="older than idmap with mappings of the mount")
+@pytest.mark.needs("kernel:6.3")  # idmapped tmpfs
 def test_idmap_is_not_recursive_and_ridmap_is(box, tree):
     os.chown(tree, 1000, 1000)
     os.chown(tree / "sub", 1000, 1000)

@@ -293,6 +293,7 @@ def test_scheduler_nice_and_flags(box):
     assert (got["policy"], got["nice"], got["flags"] & 1) == (SCHED_BATCH, 7, 1)
 
 
+@pytest.mark.needs("path:/sys/fs/cgroup/cpu/cpu.rt_runtime_us")
 @lacks("runc", "crun", why="older than the scheduler property")
 def test_scheduler_realtime(box, realtime_parent):
     box.resources["cpu"] = {"realtimeRuntime": 1000, "realtimePeriod": 1000000}
@@ -305,9 +306,8 @@ def test_scheduler_realtime(box, realtime_parent):
 def realtime_parent(box):
     """A v1 cpu group needs realtime time of its own for a realtime policy; its parent gives it."""
     parent = box.cgroup_dir("cpu").parent
-    if (parent.parent / "cpu.rt_runtime_us").exists():
-        parent.mkdir(exist_ok=True)
-        (parent / "cpu.rt_runtime_us").write_text("10000")
+    parent.mkdir(exist_ok=True)
+    (parent / "cpu.rt_runtime_us").write_text("10000")
 
 
 @lacks("runc", "crun", why="older than the scheduler property")
@@ -412,7 +412,8 @@ WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
 
 @pytest.mark.needs("path:/sys/devices/system/node/online")
 @lacks("runc", "crun", why="older than the memoryPolicy property")
-@pytest.mark.parametrize("mode", sorted(MODES))
+@pytest.mark.parametrize("mode", [
+    pytest.param(m, marks=[pytest.mark.needs("kernel:6.9")] if "WEIGHTED" in m else []) for m in sorted(MODES)])
 def test_memory_policy(box, mode):
     policy = {"mode": mode}
     if mode not in WITHOUT_NODES:
