@@ -234,8 +234,8 @@ static void die_of(int sig)
         _exit(128 + sig);
 }
 
-/* The kernel spares pid 1 of a namespace a signal that it has no handler for; a created container is
- * stopped by these all the same, as with runc. */
+/* The kernel spares pid 1 of a namespace a signal that it has no handler for; a created container
+ * is stopped by these all the same, as with runc. */
 static void heed_signals(void)
 {
         static const int deadly[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };

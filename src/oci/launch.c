@@ -298,8 +298,8 @@ static int explain_death(struct launch *l, struct err *e)
         return err_set(e, ERR_SYSTEM, "container init died before it was ready");
 }
 
-/* Until a message is there. Before the joiner has told init's pid its death counts as the end: an init
- * that it has cloned by then holds the socket open and waits for us. */
+/* Until a message is there. Before the joiner has told init's pid its death counts as the end: an
+ * init that it has cloned by then holds the socket open and waits for us. */
 static bool await_message(const struct launch *l, bool from_joiner)
 {
         struct pollfd p[] = { { l->sync, POLLIN, 0 }, { from_joiner ? l->pidfd : -1, POLLIN, 0 } };
@@ -352,7 +352,7 @@ static int spawn_again(struct launch *l, bool joiner, struct err *e)
         return spawn_first(l, joiner, e);
 }
 
-/* An init whose pid the joiner could not tell: it exits when the socket closes. It is our only child. */
+/* An init whose pid the joiner could not tell: it exits when the socket closes. No other child. */
 static void reap_unknown(struct launch *l)
 {
         l->sync = fd_close(l->sync);

@@ -174,13 +174,49 @@ static int check_below_proc(const struct plan_mount *m, struct err *e)
                        dest);
 }
 
-static void finish_type(struct plan_mount *m)
+static bool is_dev(const struct spec_mount *s)
+{
+        char dest[4096];
+
+        return path_join("/", s->destination, dest, sizeof dest) == 0 && str_eq(dest, "/dev");
+}
+
+static void finish_type(struct plan *p, struct plan_mount *m)
 {
         const char *type = m->spec->type;
+        bool tmpfs = str_eq0(type, "tmpfs");
 
         m->no_links = str_eq0(type, "proc") || str_eq0(type, "sysfs");
-        m->readonly_late =
-                str_eq0(type, "tmpfs") && m->tmpcopyup && (m->attrs.set & MOUNT_ATTR_RDONLY);
+        if (!tmpfs || !(m->attrs.set & MOUNT_ATTR_RDONLY))
+                return;
+        m->readonly_late = m->tmpcopyup;
+        if (is_dev(m->spec)) {
+                m->attrs.set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+                p->dev_readonly = true;
+        }
+}
+
+static int read_options(struct arena *a, struct plan_mount *m, struct err *e)
+{
+        const struct spec_mount *s = m->spec;
+
+        m->rec = str_eq0(s->type, "rbind");
+        m->bind = m->rec || str_eq0(s->type, "bind");
+        m->params = arena_array(a, struct mount_param, s->options.n + 1);
+        for (size_t k = 0; k < s->options.n; k++)
+                if (add_option(a, m, s->options.v[k], e) < 0)
+                        return -1;
+        return 0;
+}
+
+/* Whether the source must be opened on the host: init, in a user namespace, may not be able to. But what
+ * lies in the root itself is looked up by init, after the mounts that come before. */
+static bool opened_on_host(const struct plan *p, const struct plan_mount *m)
+{
+        if (!m->bind || m->remount)
+                return false;
+        return m->idmap ||
+               (p->userns && !(p->flags & PLAN_ROOTLESS) && !path_below(m->source, p->rootfs));
 }
 
 static int add_mount(struct arena *a, const struct plan_input *in, struct plan *p, size_t i,
@@ -188,35 +224,20 @@ static int add_mount(struct arena *a, const struct plan_input *in, struct plan *
 {
         const struct spec_mount *s = &in->spec->mounts[i];
         struct plan_mount *m = arena_new(a, struct plan_mount);
-        char dest[4096];
         bool cgroup = s->type && (str_eq(s->type, "cgroup") || str_eq(s->type, "cgroup2"));
 
         m->spec = s;
         m->field = arena_printf(a, "mounts[%zu]", i);
         m->source = s->source;
-        m->bind = str_eq0(s->type, "bind");
-        m->rec = str_eq0(s->type, "rbind");
-        m->bind |= m->rec;
-        m->params = arena_array(a, struct mount_param, s->options.n + 1);
-        for (size_t k = 0; k < s->options.n; k++)
-                if (add_option(a, m, s->options.v[k], e) < 0)
-                        return -1;
-        if (check_idmap(p, m, e) < 0 || check_below_proc(m, e) < 0)
+        if (read_options(a, m, e) < 0 || check_idmap(p, m, e) < 0 || check_below_proc(m, e) < 0)
                 return -1;
-        /* What lies in the root itself must be looked up after the mounts before it: by init. */
-        if (m->bind && !m->remount && (m->idmap || !path_below(m->source, p->rootfs)) &&
-            bind_source(a, in->bundle, m, e) < 0)
+        if (m->bind && !m->remount && bind_source(a, in->bundle, m, e) < 0)
                 return -1;
         if (!m->bind && str_empty(s->type))
                 return err_set(e, ERR_INVALID,
                                "%s.type: it is required unless this is a bind mount", m->field);
-        finish_type(m);
-        if (str_eq0(s->type, "tmpfs") && path_join("/", s->destination, dest, sizeof dest) == 0 &&
-            str_eq(dest, "/dev") && m->attrs.set & MOUNT_ATTR_RDONLY) {
-                m->attrs.set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
-                p->dev_readonly = true;
-        }
-        if (m->bind && !m->remount && ((p->userns && !(in->flags & PLAN_ROOTLESS)) || m->idmap)) {
+        finish_type(p, m);
+        if (opened_on_host(p, m)) {
                 m->on_host = true;
                 m->index = (int)p->n_sources++;
                 plan_add(a, p, STAGE_HOST, OP_SOURCE)->mount = m;
@@ -228,16 +249,13 @@ static int add_mount(struct arena *a, const struct plan_input *in, struct plan *
 /* The files of /dev are ours to make unless the configuration brings a /dev of its own. */
 static bool fills_dev(const struct spec *s)
 {
-        char dest[4096];
-
         for (size_t i = 0; i < s->n_mounts; i++) {
                 const struct spec_mount *m = &s->mounts[i];
                 bool bind = str_eq0(m->type, "bind") || str_eq0(m->type, "rbind");
 
                 for (size_t k = 0; k < m->options.n; k++)
                         bind |= str_eq(m->options.v[k], "bind") || str_eq(m->options.v[k], "rbind");
-                if (bind && path_join("/", m->destination, dest, sizeof dest) == 0 &&
-                    str_eq(dest, "/dev"))
+                if (bind && is_dev(m))
                         return false;
         }
         return true;
