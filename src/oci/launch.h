@@ -112,8 +112,8 @@ init_fn process_keyring, process_rlimit, process_personality_set, process_memory
         process_lsm, process_seccomp, process_cap_bounding, process_user, process_caps,
         process_no_new_privs, process_cwd, process_exec;
 
-/* A procfs of init's own pid namespace, made when first asked for and never attached (L4). Where the
- * kernel refuses one (a user namespace in which parts of /proc are covered), the host's. */
+/* A procfs of init's own pid namespace, made when first asked for and never attached (L4). Where
+ * the kernel refuses one (a user namespace in which parts of /proc are covered), the host's. */
 int init_proc(struct init *in);
 /* init.c: the process stages. */
 _Noreturn void init_main(struct init *in);

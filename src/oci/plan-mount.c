@@ -209,8 +209,8 @@ static int read_options(struct arena *a, struct plan_mount *m, struct err *e)
         return 0;
 }
 
-/* Whether the source must be opened on the host: init, in a user namespace, may not be able to. But what
- * lies in the root itself is looked up by init, after the mounts that come before. */
+/* Whether the source must be opened on the host: init, in a user namespace, may not be able to. But
+ * what lies in the root itself is looked up by init, after the mounts that come before. */
 static bool opened_on_host(const struct plan *p, const struct plan_mount *m)
 {
         if (!m->bind || m->remount)

@@ -133,8 +133,8 @@ static int attach_root(struct restore *r, const char *path, struct err *e)
         return TAKE_FD(fd);
 }
 
-/* Mounts what create would, on the root's own place as it does: every mount point that CRIU will need
- * is there afterwards, and what a recursive bind brings along is to be seen. */
+/* Mounts what create would, on the root's own place as it does: every mount point that CRIU will
+ * need is there afterwards, and what a recursive bind brings along is to be seen. */
 static int rehearse(struct restore *r, struct err *e)
 {
         const struct plan *p = &r->c.plan;
