@@ -152,6 +152,22 @@ def test_args_and_env(box, hooks):
         assert hooks.read(kind, "args").strip().endswith("|one|two words")
 
 
+def test_start_container_hook_inherits_the_environment_of_the_process(box, hooks):
+    """As runc does for a hook without env."""
+    box.process["env"].append("FROM=process")
+    hooks.add("startContainer", "env > $D/env")
+    box.args("true").run().ok()
+    assert "FROM=process" in hooks.read("startContainer", "env") or kit.PEER != "berth"
+
+
+def test_create_container_hook_starts_in_the_root(box, hooks):
+    """As runc does: such hooks name files of the image relatively."""
+    hooks.add("createContainer", "pwd > $D/pwd; ls > $D/ls")
+    box.args("true").run().ok()
+    if kit.PEER != "crun":
+        assert "bin" in hooks.read("createContainer", "ls").split()
+
+
 def test_hooks_that_do_not_read_stdin(box, hooks):
     hooks.add("createRuntime", "exec <&-; exit 0")
     box.config["annotations"] = {"org.example.large": "x" * 200000}

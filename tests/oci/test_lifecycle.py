@@ -333,6 +333,16 @@ def test_kill_of_a_created_container(box):
     box.start().failed()
 
 
+@pytest.mark.parametrize("sig", ["TERM", "INT", "HUP", "QUIT"])
+@lacks("crun", why="its init ignores them as PID 1 does")
+def test_signals_end_a_created_container(box, sig):
+    """PID 1 of a namespace gets no signal that it doesn't handle; an engine that stops a created
+    container with TERM means it all the same."""
+    box.create().ok()
+    box.kill(sig).ok()
+    box.stopped()
+
+
 def test_kill_all_reaches_every_process_of_a_shared_pid_namespace(box):
     box.namespace_drop("pid")
     box.up("sh", "-c", "sleep 1000 & sleep 1000 & echo up; wait")
@@ -426,6 +436,19 @@ def test_home_is_set_from_passwd(box):
     assert box.output("echo $HOME") == "/root\n"
     box.process["user"] = {"uid": 1000, "gid": 1000}
     assert box.output("echo $HOME") == "/home/web\n"
+
+
+@lacks("runc", "crun", why="newer runc does so")
+def test_empty_home_is_replaced(box):
+    box.process["env"].append("HOME=")
+    assert box.output("echo $HOME") == "/root\n"
+
+
+@lacks("runc", "crun", why="newer runc does so")
+def test_variable_given_twice_is_set_once(box):
+    """The last one wins: two of a name mean different things to different programs."""
+    box.process["env"] += ["A=1", "A=2"]
+    assert [l for l in box.args("env").run().ok().out.splitlines() if l.startswith("A=")] == ["A=2"]
 
 
 def test_home_of_the_configuration_is_kept(box):

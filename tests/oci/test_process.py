@@ -372,6 +372,28 @@ def test_exec_cpu_affinity_with_invalid_lists(box, value):
     box.exec_process({"args": ["true"], "execCPUAffinity": {"final": value}}).failed().names("execCPUAffinity")
 
 
+@lacks("runc", "crun", why="older than these properties")
+def test_exec_keeps_the_containers_scheduling(box):
+    box.process["scheduler"] = {"policy": "SCHED_BATCH", "nice": 5}
+    box.process["ioPriority"] = {"class": "IOPRIO_CLASS_BE", "priority": 6}
+    box.up()
+    sched = words(box.exec("probe", "sched").ok().out)
+    assert (sched["policy"], sched["nice"]) == (SCHED_BATCH, 5)
+    assert words(box.exec("probe", "ioprio").ok().out) == {"class": 2, "priority": 6}
+
+
+@lacks("runc", "crun", why="newer runc does so")
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_affinity_of_the_caller_is_not_inherited(box, verb):
+    """`taskset` around an engine is not meant for its containers."""
+    pin = ["taskset", "-c", "0"]
+    if verb == "run":
+        out = box.args("probe", "affinity").run(prefix=pin).ok().out
+    else:
+        out = box.up().exec("probe", "affinity", prefix=pin).ok().out
+    assert len(out.split()) == os.cpu_count()
+
+
 # ---- personality, memory policy ----
 
 PER_LINUX32 = 8
