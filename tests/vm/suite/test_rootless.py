@@ -118,6 +118,13 @@ def test_limits_by_the_users_systemd(box):
     assert not group.exists()
 
 
+def test_cgroup_mount_under_the_users_systemd(box):
+    """systemd chooses where the scope is: below the user's own service, not below the slice's name alone."""
+    systemd(box, pids={"limit": 23})
+    box.mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "ro"])
+    assert box.output("cat /sys/fs/cgroup/pids.max") == "23\n"
+
+
 def test_a_controller_that_is_not_delegated(box):
     """io: the limit can't be set, and that isn't passed over in silence."""
     disk = os.stat("/dev/vda").st_rdev
