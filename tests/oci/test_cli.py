@@ -30,6 +30,7 @@ def test_version(runtime, flag):
     assert any(re.match(r"^spec: \d+\.\d+\.\d+", line) for line in lines[1:]), out
 
 
+@lacks("crun", why="has no -h")
 def test_help(runtime):
     for argv in (["--help"], ["-h"], ["help"]):
         result = runtime(*argv)
@@ -120,6 +121,7 @@ def records(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@lacks("crun", why="words it otherwise")
 def test_json_log_ends_with_the_error(box):
     """containerd shows its user the last record of level error."""
     log = box.dir / "log.json"
@@ -134,6 +136,7 @@ def test_json_log_ends_with_the_error(box):
     assert re.match(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", last["time"])
 
 
+@lacks("crun", why="words it otherwise")
 def test_text_log(box):
     log = box.dir / "log"
     box.runtime("state", "nosuch", globals=["--log", log]).failed()
@@ -147,6 +150,7 @@ def test_log_is_appended_to(box):
     assert len([r for r in records(log) if r["level"] == "error"]) == 2
 
 
+@lacks("crun", why="words it otherwise")
 def test_errors_go_to_stderr_too(box):
     log = box.dir / "log"
     result = box.runtime("state", "nosuch", globals=["--log", log])
@@ -164,6 +168,7 @@ def test_unknown_log_format(runtime):
     runtime("list", globals=["--log-format", "nosuch"]).failed(code=1)
 
 
+@lacks("crun", why="logs nothing more")
 def test_debug_logs_more(box):
     log = box.dir / "log.json"
     box.args("true").save()

@@ -208,6 +208,7 @@ def test_rlimit_of_64_bits(box):
     assert limits(out)["Max address space"] == (str((1 << 63) + 1), "unlimited")
 
 
+@lacks("crun", why="exec sets none")
 def test_rlimits_of_exec(box):
     box.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 512, "hard": 1024}]
     box.up()
@@ -270,6 +271,7 @@ def test_oom_score_adj_out_of_range(box, score):
     box.run().failed().names("process.oomScoreAdj")
 
 
+@lacks("crun", why="exec sets none")
 def test_oom_score_adj_in_exec_is_inherited(box):
     box.process["oomScoreAdj"] = 300
     box.up()

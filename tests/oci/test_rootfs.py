@@ -250,6 +250,7 @@ def test_proc_sys_is_readonly(box):
     assert "refused" in box.output("echo 1 > /proc/sys/net/ipv4/ip_forward || echo refused")
 
 
+@lacks("crun", why="loses the other flags")
 def test_readonly_path_of_a_mount_inside(box):
     """A mount below is kept where it is, and the flags of the path's own mount stay."""
     box.mount("/etc/ro", "tmpfs", "tmpfs", ["nosuid", "nodev", "noexec"])
@@ -276,6 +277,7 @@ def root_tags(box):
     return " ".join(tags)
 
 
+@lacks("crun", why="masks by a bind that unbindable forbids")
 @lacks("runc", why="1.1.5 leaves shared roots private and refuses unbindable ones")
 @pytest.mark.parametrize("value, tag", [
     ("shared", "shared:"), ("rshared", "shared:"), ("private", ""), ("rprivate", ""),
@@ -286,11 +288,13 @@ def test_rootfs_propagation(box, value, tag):
     assert tag in tags if tag else "shared:" not in tags and "unbindable" not in tags
 
 
+@lacks("crun", why="takes it")
 def test_unknown_rootfs_propagation(box):
     box.linux["rootfsPropagation"] = "nosuch"
     box.run().failed().names("linux.rootfsPropagation")
 
 
+@lacks("crun", why="1.8.1 does not bind recursively")
 def test_slave_root_sees_later_mounts_of_the_host(box):
     box.linux["rootfsPropagation"] = "rslave"
     (box.rootfs / "late").mkdir()

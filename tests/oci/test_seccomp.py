@@ -384,12 +384,14 @@ def test_notify_without_an_agent_is_an_error(box):
     box.run().failed().names("nosuch.sock")
 
 
+@lacks("crun", why="takes it")
 def test_notify_without_a_path(box):
     """mkdir then answers ENOSYS for want of a listener, or the runtime refuses: runc does the latter."""
     profile(box, rule("SCMP_ACT_NOTIFY", "mkdir"))
     box.run().failed(("listenerPath", "notify"))
 
 
+@lacks("crun", why="connects all the same")
 def test_listener_path_is_ignored_without_notify(box):
     profile(box, rule("SCMP_ACT_ERRNO", "getpriority"), listenerPath="/nosuch/agent.sock")
     box.args("true").run().ok()
