@@ -102,6 +102,7 @@ def last(box):
     return int(lines[-2]) if len(lines) > 1 else 0
 
 
+@pytest.mark.lacks("runc", why="it does not quote CRIU's log")
 def test_a_tcp_connection_goes_on(box):
     start(box, TCP)
     assert kit.eventually(lambda: last(box) > 3, 20)
@@ -133,6 +134,7 @@ def outside(box, shell):
     shell("umount", top / "sub")
 
 
+@pytest.mark.lacks("runc", why="its clean-up unmounts the host's file systems")
 def test_mounts(box, outside):
     """From outside: a tree, a file, through a link of the image's, below a tmpfs. From inside: a tmpfs's
     files, masks, read-only paths."""
@@ -168,6 +170,7 @@ def test_a_directory_above_the_root(box):
     assert box.exec("cat", "/above/rootfs/etc/group").ok().out.startswith("root")
 
 
+@pytest.mark.lacks("runc", why="it knows of no mounts below a bind mount")
 def test_a_mount_made_inside_is_not_taken_for_one_from_outside(box, outside):
     box.bind(outside, "/tree").caps("CAP_SYS_ADMIN")
     (outside / "inner").mkdir()
@@ -198,6 +201,7 @@ def test_a_network_namespace_that_was_joined_is_joined_again(box, netns):
     assert "dummy7" in box.exec("ip", "link").ok().out
 
 
+@pytest.mark.lacks("runc", why="it leaves the loopback device down")
 def test_a_network_namespace_of_its_own_has_its_loopback(box):
     start(box.caps("CAP_NET_RAW"))
     assert counting(box)
@@ -217,6 +221,7 @@ def test_a_user_namespace(box):
     assert box.exec("cat", "/proc/self/uid_map").ok().out.split() == ["0", "100000", "65536"]
 
 
+@pytest.mark.lacks("runc", why="its exec does not enter the time namespace")
 def test_once_more_from_what_was_restored(box):
     """The clocks go on, also for who comes in later; pipes are those of the last engine."""
     start(box)

@@ -135,6 +135,7 @@ s.recv(4096)
 # ---- other ways to move memory ----
 
 
+@pytest.mark.lacks("runc", why="1.1 has no --link-remap")
 def test_files_that_were_deleted_and_locks(box):
     start(box, "exec 5>/held; echo x >&5; ln /held /second; rm /held; " + COUNTER)
     assert counting(box)
@@ -155,6 +156,7 @@ def test_a_page_server(box, shell):
     assert counting(box, count(box))
 
 
+@pytest.mark.lacks("runc", why="it leaves a cgroup behind")
 def test_lazy_pages(box):
     start(box)
     assert counting(box)
