@@ -128,14 +128,28 @@ static int host_view(struct init *in, struct cgroup *ret, struct err *e)
         return 0;
 }
 
+/* A user's systemd puts the scope below its own slice, where the plan could not know: the runtime has
+ * recorded the place while we waited to be adopted. */
+static bool chosen_by_systemd(const struct init *in)
+{
+        return in->l->plan->systemd_scope && in->l->plan->flags & PLAN_ROOTLESS;
+}
+
+static int recorded_view(struct init *in, struct cgroup *ret, struct err *e)
+{
+        if (container_reload(in->l->arena, in->l->container, e) < 0)
+                return -1;
+        return container_cgroup(in->l->arena, in->l->container, ret, e);
+}
+
 int mount_cgroups(struct init *in, const struct op *op, struct err *e)
 {
         struct cgroup_view v = { .in = in, .m = op->mount, .c = in->l->plan->cgroup };
         struct cgroup host;
         int target;
 
-        if (!v.c) {
-                if (host_view(in, &host, e) < 0)
+        if (!v.c || chosen_by_systemd(in)) {
+                if ((v.c ? recorded_view(in, &host, e) : host_view(in, &host, e)) < 0)
                         return -1;
                 v.c = &host;
         }

@@ -170,6 +170,11 @@ static int read_state(struct arena *a, struct container *c, struct err *e)
         return 0;
 }
 
+int container_reload(struct arena *a, struct container *c, struct err *e)
+{
+        return read_state(a, c, e);
+}
+
 int container_open(struct arena *a, const char *root, const char *id, struct container *ret,
                    struct err *e)
 {

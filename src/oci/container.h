@@ -82,6 +82,8 @@ static inline void container_done_p(struct container *c)
 enum status container_status(const struct container *c);
 /* The saved configuration, parsed. */
 int container_spec(struct arena *a, const struct container *c, struct spec *ret, struct err *e);
+/* Reads the record again that another process of ours has written meanwhile. */
+int container_reload(struct arena *a, struct container *c, struct err *e);
 /* Its cgroup: *ret->n is 0 where it has none. */
 int container_cgroup(struct arena *a, const struct container *c, struct cgroup *ret, struct err *e);
 

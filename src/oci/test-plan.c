@@ -124,7 +124,7 @@ static char *filtered(const char *action, bool nnp)
         return buf_take(&b);
 }
 
-/* Without no_new_privs a filter takes CAP_SYS_ADMIN, so it comes before the capabilities go; with it,
+/* Without no_new_privs a filter takes CAP_SYS_ADMIN: before the capabilities go; with it,
  * as late as can be; with a listener, before create returns. */
 static void test_place_of_the_filter(void **state)
 {
