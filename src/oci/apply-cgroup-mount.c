@@ -128,8 +128,8 @@ static int host_view(struct init *in, struct cgroup *ret, struct err *e)
         return 0;
 }
 
-/* A user's systemd puts the scope below its own slice, where the plan could not know: the runtime has
- * recorded the place while we waited to be adopted. */
+/* A user's systemd puts the scope below its own slice, where the plan could not know: the
+ * runtime has recorded the place while we waited to be adopted. */
 static bool chosen_by_systemd(const struct init *in)
 {
         return in->l->plan->systemd_scope && in->l->plan->flags & PLAN_ROOTLESS;
