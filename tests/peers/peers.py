@@ -87,8 +87,13 @@ class Reaper(threading.Thread):
 
     @staticmethod
     def children():
-        return [int(pid) for task in pathlib.Path("/proc/self/task").iterdir()
-                for pid in (task / "children").read_text().split()]
+        found = []
+        for task in pathlib.Path("/proc/self/task").iterdir():
+            try:
+                found += [int(pid) for pid in (task / "children").read_text().split()]
+            except OSError:
+                pass  # a thread that has just ended; its children are another one's by the next look
+        return found
 
     def orphans(self):
         with self.lock:
