@@ -93,6 +93,13 @@ def figures_table(result):
     return lines
 
 
+def floor_at_once(results):
+    """What the last-but-one goal means: how near to the physical limit it lies."""
+    share = per("at_once", "wall_ms", "crun")(results, FLOOR)
+    return [] if share is None else [
+        f"For 200 at once the floor itself takes {share:.2f} × crun's time.", ""]
+
+
 SECTIONS = [
     ("run", "`run` of `true`, to completion"),
     ("filtered", "the same under podman's default seccomp profile (the floor makes no filter)"),
@@ -113,7 +120,7 @@ def markdown(data):
         "meets them all: compare the ratios. Times in ms; CPU and RSS are the command's with all its "
         "descendants; load is the median of the load averages at its turns. State directories and bundles are "
         "on a tmpfs.", "",
-        "![](results.svg)", "", *goals_table(r), ""]
+        "![](results.svg)", "", *goals_table(r), "", *floor_at_once(r)]
     if data["missing"]:
         lines += ["Not found, so not measured: " + "; ".join(data["missing"]) + ".", ""]
     for key, title in SECTIONS:
