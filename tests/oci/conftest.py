@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -31,6 +32,7 @@ def base():
     if not shutil.which(kit.BINARY):
         pytest.fail(f"no runtime at {kit.BINARY}: build it, or set BERTH_OCI")
     kit.isolate()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that an ended run cleans up too
     if kit.PEER == "crun":  # it refuses a hybrid layout that leaves hugetlb to v2
         os.makedirs("/sys/fs/cgroup/hugetlb", exist_ok=True)
         subprocess.run("mountpoint -q /sys/fs/cgroup/hugetlb ||"

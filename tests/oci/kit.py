@@ -96,6 +96,7 @@ class Runtime:
         self.base = pathlib.Path(base)
         self.binary = binary
         self.root = self.base / "state"
+        self.root.mkdir(exist_ok=True)
         self.serial = 0
 
     def argv(self, *args, globals=()):

@@ -525,8 +525,8 @@ def test_separate_roots_do_not_see_each_other(box, base):
     box.create().ok()
     other = kit.Runtime(base)
     other.root = base / "elsewhere"
-    if kit.PEER == "berth": # as runc since 1.2: a root that was named must be there
+    if kit.PEER == "berth":  # as runc since 1.2: a root that was named must be there
         other("list", "-q").failed("elsewhere")
-    os.mkdir(other.root)
+    other.root.mkdir()
     assert box.id not in other("list", "-q").ok().out
     other("state", box.id).failed("does not exist")
