@@ -1,0 +1,193 @@
+/* The store of images: what is on disk, and a SQLite index of it.
+ *
+ *   /var/lib/berth/                        rootless: $XDG_DATA_HOME/berth
+ *     berth.db, db.lock                    the index; whoever writes or checkpoints holds the
+ *     flock (S4)
+ *     blobs/sha256/HEX                     manifests, configs; layers' compressed blobs only
+ *     where asked for
+ *     layers/KEY/                          one unpacked layer (layer.h); KEY is its diffID's hex,
+ *     or, where it leans
+ *                                          on lower layers, its chainID's
+ *     refs/HEX                             one tag: JSON {name, digest, ...}; HEX is the SHA-256
+ *     of its name
+ *     images/HEX                           one image: JSON: manifest digest, which index it came
+ *     from, when
+ *     stage/NAME/, stage/NAME.lock         work in progress, under a flock held by who does it
+ *     trash/                               what has been removed and is being deleted
+ *
+ * S1  What is on disk is the truth; the index can be rebuilt from it (store_check with repair).
+ * S2  Nothing is visible under its name before its size, digest and diffID are verified and its
+ * bytes are on disk:
+ *     stage, verify, sync, rename, sync the directory, then the index.
+ * S3  Removing goes the other way: out of the index, renamed into trash/, deleted with no lock
+ * held.
+ * S4  Writers and checkpoints (also the one on close) are serialised under one flock: SQLite
+ * before 3.51.3 can
+ *     corrupt a WAL where two connections checkpoint at once.
+ * S5  No lock is held across network, unpacking or unmounting, except that of the one stage entry
+ * being made.
+ * S6  What is being pulled or used is protected from collection by a lease: pid, start time,
+ * expiry.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/hash.h"
+#include "image/manifest.h"
+#include "image/platform.h"
+
+struct store;
+
+enum layer_backend { LAYER_EROFS, LAYER_DIR, LAYER_BACKEND_MAX };
+extern const char *const layer_backend_names[LAYER_BACKEND_MAX]; /* "erofs", "directory" */
+
+/* Opens (creating it where missing) the store at root (NULL: the default place). ret is the
+ * caller's to close. */
+int store_open(const char *root, const struct log *log, struct store **ret, struct err *e);
+void store_close(struct store *s);    /* takes NULL */
+int store_dir(const struct store *s); /* O_PATH descriptor of its root; not the caller's to close */
+const char *store_path(const struct store *s); /* as an absolute path, for messages */
+/* What new layers are: erofs for root where the kernel mounts it from a file (6.12), directories
+ * otherwise; BERTH_LAYERS=erofs|directory overrides. */
+enum layer_backend store_backend(const struct store *s);
+
+/* ---- blobs ---- */
+
+/* Keeps data under its digest (computed; must equal digest unless NULL). Durable on return. */
+int store_blob_put(struct store *s, const void *data, size_t n, const char *digest,
+                   char ret_digest[DIGEST_CAP], struct err *e);
+bool store_blob_has(struct store *s, const char *digest);
+int store_blob_open(struct store *s, const char *digest, int *ret_fd, uint64_t *ret_size,
+                    struct err *e);
+/* Reads a whole blob (of at most limit bytes) into a and verifies its digest again. */
+int store_blob_read(struct store *s, struct arena *a, const char *digest, size_t limit,
+                    const char **ret, size_t *ret_n, struct err *e);
+
+/* ---- stage ---- */
+
+/* A directory of our own below stage/, held by a flock. Two processes that stage the same name:
+ * the second waits until the first is done (it then should look again whether what it wants
+ * exists), or gets ERR_STATE with nowait. What a dead process left is found there again: a
+ * download may go on. */
+struct stage {
+        char name[80];
+        int dir;  /* O_RDONLY|O_DIRECTORY */
+        int lock; /* held until stage_done */
+};
+int stage_open(struct store *s, const char *name, bool nowait, struct stage *ret, struct err *e);
+void stage_keep(struct store *s,
+                struct stage *g); /* releases it, leaving its files for the next try */
+void stage_remove(struct store *s, struct stage *g); /* releases it, deleting its files */
+
+/* ---- layers ---- */
+
+struct layer {
+        char key[72]; /* hex */
+        char diff_id[DIGEST_CAP];
+        enum layer_backend backend;
+        uint64_t size; /* of the tar */
+        uint64_t disk; /* bytes that it takes here */
+        uint64_t entries;
+        bool leans; /* on lower layers: keyed by chainID */
+};
+/* The unpacked layer of diff_id, or of chain (where it leans); ERR_NOT_FOUND. */
+int store_layer_find(struct store *s, const char *diff_id, const char *chain, struct layer *ret,
+                     struct err *e);
+/* S2: syncs the staged directory (syncfs, or fdatasync of its files), writes meta.json into it,
+ * renames it to layers/KEY and indexes it. The stage is used up, also on failure. Somebody else's
+ * equal layer is success. */
+int store_layer_commit(struct store *s, struct stage *g, const struct layer *l, struct err *e);
+/* O_PATH|O_DIRECTORY of layers/KEY. */
+int store_layer_open(struct store *s, const char *key, int *ret_dir, struct err *e);
+/* A blob that a registry is known to hold for this layer, so that a push can mount or skip it. */
+struct blob_source {
+        const char *blob; /* digest of the compressed blob */
+        const char *media_type;
+        uint64_t size;
+        const char *repository; /* "docker.io/library/busybox" */
+};
+int store_layer_source_add(struct store *s, const char *diff_id, const struct blob_source *b,
+                           struct err *e);
+int store_layer_sources(struct store *s, struct arena *a, const char *diff_id,
+                        struct blob_source **ret, size_t *ret_n, struct err *e);
+
+/* ---- images and tags ---- */
+
+struct image {
+        const char *digest;        /* of its manifest */
+        const char *id;            /* of its config: the image ID */
+        const char *media_type;    /* of the manifest */
+        const char *index_digest;  /* that it was chosen from, or NULL */
+        const char *artifact_type; /* or NULL: no runnable image */
+        struct platform platform;
+        uint64_t size;   /* of its unpacked layers (tar) */
+        int64_t created; /* seconds since 1970, by its config */
+        int64_t added;
+        struct strings layers; /* keys, lowest first */
+        struct strings diff_ids;
+        struct strings
+                names; /* tags, full; then names with digests (repository@digest) it was pulled by */
+        struct key_values labels;
+        uint32_t containers; /* that use it */
+};
+/* Records an image whose manifest, config and layers are all present (checked: ERR_STATE names
+ * what isn't). */
+int store_image_add(struct store *s, const struct image *i, struct err *e);
+/* Lists of them, newest first; all in a. */
+struct image_filter {
+        const char *reference;      /* glob over names, or NULL */
+        const char *const *labels;  /* "key" or "key=value"; ended by NULL, or NULL */
+        const char *before, *since; /* image */
+        int dangling;               /* -1: both */
+        int64_t until;              /* created before; 0: no matter */
+        bool all;
+};
+int store_images(struct store *s, struct arena *a, const struct image_filter *f, struct image **ret,
+                 size_t *ret_n, struct err *e);
+/* Finds by name (short names try what is here under any registry: exact, localhost/, docker.io),
+ * digest, or unique prefix of an ID. ERR_NOT_FOUND; ERR_INVALID for an ambiguous prefix, listing
+ * them. */
+int store_image_find(struct store *s, struct arena *a, const char *text, struct image *ret,
+                     struct err *e);
+/* Points a full name (reference_str) at an image, taking it from another. */
+int store_tag(struct store *s, const char *name, const char *digest, struct err *e);
+int store_untag(struct store *s, const char *name, struct err *e);
+/* The image without names, configuration, manifest, and layers that nobody else needs. It returns
+ * once nothing shows any more; deletion goes on in a child (S3) unless wait is set. */
+int store_image_remove(struct store *s, const char *digest, bool wait, struct err *e);
+
+/* ---- leases, collection, checks ---- */
+
+/* Protects from store_collect whatever is added from now on; ends with the process or
+ * store_lease_end. */
+int store_lease(struct store *s, const char *what, int64_t *ret_id, struct err *e);
+void store_lease_end(struct store *s, int64_t id);
+struct collected {
+        uint64_t layers, blobs, stages, bytes;
+};
+/* Mark and sweep: deletes layers, blobs and abandoned stages that no image, container or lease
+ * refers to. */
+int store_collect(struct store *s, bool wait, struct collected *ret, struct err *e);
+struct usage {
+        struct {
+                uint64_t count, active, size, reclaimable;
+        } images, containers, volumes, blobs, stages;
+};
+int store_usage(struct store *s, struct usage *ret, struct err *e);
+struct finding {
+        const char *object, *problem, *remedy;
+        bool repaired;
+};
+/* Verifies everything: index against disk, digests of blobs, with `deep` also each layer's bytes
+ * against its diffID; repair rebuilds the index, drops what is broken and finishes what was
+ * interrupted. Findings live in a. */
+int store_check(struct store *s, struct arena *a, bool deep, bool repair, struct finding **ret,
+                size_t *ret_n, struct err *e);
