@@ -6,7 +6,8 @@
 #include "cli/opt.h"
 
 struct globals {
-        const char *root; /* where containers' state is; NULL: /run/berth/oci */
+        const char *root;    /* the store of images and containers; NULL: store_open()'s default */
+        const char *runroot; /* what need not outlive a reboot; NULL: /run/berth */
         bool debug;
 };
 
@@ -16,5 +17,12 @@ struct ctx {
         struct log log;
         char **argv; /* as main got it: exe_detach() may have to start over */
 };
+
+/* Where the OCI runtime beneath keeps containers' state. In c's arena. */
+static inline const char *ctx_oci_root(struct ctx *c)
+{
+        return arena_printf(&c->arena, "%s/oci",
+                            c->globals.runroot ? c->globals.runroot : "/run/berth");
+}
 
 extern const struct program program;

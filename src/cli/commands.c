@@ -6,7 +6,10 @@
 
 static const struct opt globals[] = {
         STR(struct globals, root, 0, "root", "DIR",
-            "Keep the state of containers in DIR instead of /run/berth/oci",
+            "Keep images and containers in DIR instead of /var/lib/berth",
+            .complete = COMPLETE_DIR),
+        STR(struct globals, runroot, 0, "runroot", "DIR",
+            "Keep what need not outlive a reboot in DIR instead of /run/berth",
             .complete = COMPLETE_DIR),
         FLAG(struct globals, debug, 0, "debug", "Log what is done to standard error"),
         {}

@@ -88,8 +88,8 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         struct facts facts;
         pid_t pid;
 
-        if (c->globals.root)
-                add_root(&arena, &args->roots, c->globals.root);
+        if (c->globals.runroot)
+                add_root(&arena, &args->roots, ctx_oci_root(c));
         if (collect_resolve(&arena, argv[0], &o, &pid, e) < 0 ||
             collect(&arena, pid, &o, &facts, e) < 0)
                 return -1;

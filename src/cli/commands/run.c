@@ -144,7 +144,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                              .tty = args->tty,
                              .read_only = args->read_only,
                              .network = args->network };
-        const char *root = c->globals.root ? c->globals.root : "/run/berth/oci";
+        const char *root = ctx_oci_root(c);
         AUTO_BUF plan = { 0 };
         int status, r;
 
