@@ -18,6 +18,8 @@ static void print_help(const struct invocation *i)
 
         if (i->version)
                 buf_puts(&out, "berth version " BERTH_VERSION "\n");
+        else if (i->group)
+                help_group(&program, i->group, &out);
         else if (i->command)
                 help_command(&program, i->command, &out);
         else

@@ -1,11 +1,12 @@
 /* Completion scripts. Each shell gets the commands, their options and what the values name;
- * container ids are asked of the program itself (program.list_ids). Commands of two words
- * complete by their first. */
+ * container ids and image names are asked of the program itself (program.list_ids, list_images).
+ * The first word of a group completes as a command does, then its members follow. */
 #include "cli/complete.h"
 
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/group.h"
 #include "cli/help.h"
 
 static const char signals[] = "HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH";
@@ -24,6 +25,41 @@ static const struct opt *next_shown(const struct opt *o)
 
 #define EACH_OPT(o, table) for (const struct opt *o = next_shown(table); o; o = next_shown(o + 1))
 #define EACH_COMMAND(c, p) for (const struct command *const *c = (p)->commands; *c; c++)
+
+/* Arguments that make the program print what is completed, or NULL. */
+static const char *lister(const struct program *p, enum complete kind)
+{
+        if (kind == COMPLETE_CONTAINER)
+                return p->list_ids;
+        return kind == COMPLETE_IMAGE ? p->list_images : NULL;
+}
+
+/* What may be the first word: commands of one word, aliases too, then the groups. */
+static void put_verbs(struct buf *out, const struct program *p)
+{
+        AUTO_ARENA a = { 0 };
+        struct group *groups;
+        size_t n = program_groups(p, &a, &groups), had = out->len;
+
+        EACH_COMMAND(c, p)
+        EACH_NAME(name, *c)
+        if (!(*c)->hidden && !strchr(name, ' '))
+                buf_printf(out, "%s%s", out->len > had ? " " : "", name);
+        for (size_t i = 0; i < n; i++)
+                buf_printf(out, "%s%s", out->len > had ? " " : "", groups[i].name);
+}
+
+static void put_members(struct buf *out, const struct group *g)
+{
+        for (size_t i = 0; i < g->n; i++)
+                buf_printf(out, "%s%s", i ? " " : "", g->members[i].word);
+}
+
+/* The first word of a name of two. */
+static char *group_of(struct arena *a, const char *name)
+{
+        return arena_strndup(a, name, strcspn(name, " "));
+}
 
 /* The program's name as part of a function's. */
 static void put_identifier(struct buf *out, const char *name)
@@ -51,9 +87,10 @@ static bool bash_source(struct buf *out, const struct program *p, enum complete 
                 buf_puts(out, "-d");
                 return true;
         case COMPLETE_CONTAINER:
-                if (!p->list_ids)
+        case COMPLETE_IMAGE:
+                if (!lister(p, kind))
                         return false;
-                buf_printf(out, "-W \"$(%s %s 2>/dev/null)\"", p->name, p->list_ids);
+                buf_printf(out, "-W \"$(%s %s 2>/dev/null)\"", p->name, lister(p, kind));
                 return true;
         case COMPLETE_SIGNAL:
                 buf_printf(out, "-W '%s'", signals);
@@ -65,8 +102,8 @@ static bool bash_source(struct buf *out, const struct program *p, enum complete 
                 buf_puts(out, "-c");
                 return true;
         case COMPLETE_VERB:
-                EACH_COMMAND(c, p)
-                buf_printf(out, "%s%s", c == p->commands ? "-W '" : " ", (*c)->name);
+                buf_puts(out, "-W '");
+                put_verbs(out, p);
                 buf_putc(out, '\'');
                 return true;
         default:
@@ -115,7 +152,10 @@ static void bash_words(struct buf *out, const struct opt *opts)
 
 static void bash_command(struct buf *out, const struct program *p, const struct command *c)
 {
-        buf_printf(out, "        %s)\n            case $cur in -*) ", c->name);
+        buf_puts(out, "        ");
+        EACH_NAME(name, c)
+        buf_printf(out, "%s'%s'", name == c->name ? "" : "|", name);
+        buf_puts(out, ")\n            case $cur in -*) ");
         buf_puts(out, "mapfile -t COMPREPLY < <(compgen -W '");
         bash_words(out, c->opts);
         buf_puts(out, "' -- \"$cur\"); return ;; esac\n            case $n in\n");
@@ -145,9 +185,34 @@ static void bash_global_values(struct buf *out, const struct program *p)
         buf_puts(out, "--)");
 }
 
+/* A case for each group: its members. Two words become one verb beforehand, see complete_bash. */
+static void bash_groups(struct buf *out, const struct group *groups, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                buf_printf(out, "        '%s') mapfile -t COMPREPLY < <(compgen -W '",
+                           groups[i].name);
+                put_members(out, &groups[i]);
+                buf_puts(out, "' -- \"$cur\") ;;\n");
+        }
+}
+
+/* The arm that turns "image" and what follows it into the verb "image ls". */
+static void bash_second_word(struct buf *out, const struct group *groups, size_t n)
+{
+        if (n == 0)
+                return;
+        buf_puts(out, "        *) case \"$verb\" in ");
+        for (size_t i = 0; i < n; i++)
+                buf_printf(out, "%s'%s'", i ? "|" : "", groups[i].name);
+        buf_puts(out, ") verb=\"$verb ${COMP_WORDS[i]}\"; continue ;; esac\n           ");
+}
+
 void complete_bash(const struct program *p, struct buf *out)
 {
         AUTO_BUF verbs = { 0 };
+        AUTO_ARENA a = { 0 };
+        struct group *groups;
+        size_t ngroups = program_groups(p, &a, &groups);
 
         bash_source(&verbs, p, COMPLETE_VERB);
         buf_printf(out, "# bash completion of %s; made from its option tables\n_", p->name);
@@ -158,13 +223,16 @@ void complete_bash(const struct program *p, struct buf *out)
                       "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
                       "        case ${COMP_WORDS[i]} in\n        ");
         bash_global_values(out, p);
-        buf_puts(out, " [ \"$verb\" ] || i=$((i + 1)) ;;\n        -*) ;;\n"
-                      "        *) if [ \"$verb\" ]; then n=$((n + 1)); "
+        buf_puts(out, " [ \"$verb\" ] || i=$((i + 1)) ;;\n        -*) ;;\n");
+        bash_second_word(out, groups, ngroups);
+        buf_puts(out, ngroups ? "" : "        *)");
+        buf_puts(out, " if [ \"$verb\" ]; then n=$((n + 1)); "
                       "else verb=${COMP_WORDS[i]}; fi ;;\n        esac\n    done\n"
                       "    COMPREPLY=()\n    case \"$verb $prev\" in\n");
         bash_values(out, p, "", p->opts);
         EACH_COMMAND(c, p)
-        bash_values(out, p, (*c)->name, (*c)->opts);
+        EACH_NAME(name, *c)
+        bash_values(out, p, name, (*c)->opts);
         buf_puts(out, "        *) : ;;\n    esac\n    case $verb in\n        '')\n"
                       "            case $cur in -*) mapfile -t COMPREPLY < <(compgen -W '");
         bash_words(out, p->opts);
@@ -173,6 +241,7 @@ void complete_bash(const struct program *p, struct buf *out)
         buf_puts(out, " ;;\n");
         EACH_COMMAND(c, p)
         bash_command(out, p, *c);
+        bash_groups(out, groups, ngroups);
         buf_puts(out, "    esac\n}\ncomplete -o filenames -F _");
         put_identifier(out, p->name);
         buf_printf(out, " %s\n", p->name);
@@ -202,15 +271,14 @@ static void zsh_action(struct buf *out, const struct program *p, enum complete k
 
         if (fixed[kind]) {
                 buf_puts(out, fixed[kind]);
-        } else if (kind == COMPLETE_CONTAINER && !p->list_ids) {
-                buf_putc(out, ' ');
-        } else if (kind == COMPLETE_CONTAINER) {
-                buf_printf(out, "{compadd -- $(%s %s 2>/dev/null)}", p->name, p->list_ids);
-        } else {
+        } else if (kind == COMPLETE_VERB) {
                 buf_putc(out, '(');
-                EACH_COMMAND(c, p)
-                buf_printf(out, "%s ", (*c)->name);
+                put_verbs(out, p);
                 buf_putc(out, ')');
+        } else if (lister(p, kind)) {
+                buf_printf(out, "{compadd -- $(%s %s 2>/dev/null)}", p->name, lister(p, kind));
+        } else {
+                buf_putc(out, ' ');
         }
 }
 
@@ -239,7 +307,10 @@ static void zsh_option(struct buf *out, const struct program *p, const struct op
 
 static void zsh_command(struct buf *out, const struct program *p, const struct command *c)
 {
-        buf_printf(out, "    '%s')\n        _arguments -S", c->name);
+        buf_puts(out, "    ");
+        EACH_NAME(name, c)
+        buf_printf(out, "%s'%s'", name == c->name ? "" : "|", name);
+        buf_puts(out, ")\n        _arguments -S");
         EACH_OPT(o, c->opts)
         zsh_option(out, p, o);
         buf_puts(out, " \\\n        '--help[Print this help]'");
@@ -256,8 +327,34 @@ static void zsh_command(struct buf *out, const struct program *p, const struct c
         buf_puts(out, " ;;\n");
 }
 
+static void zsh_row(struct buf *out, const char *name, const char *help)
+{
+        buf_printf(out, "\n        '%s:", name);
+        zsh_quote(out, help);
+        buf_putc(out, '\'');
+}
+
+/* After a group's name: offers its members, or makes both words the verb. */
+static void zsh_groups(struct buf *out, const struct group *groups, size_t n)
+{
+        buf_puts(out, "local verb=$words[1]\ncase $verb in\n");
+        for (size_t i = 0; i < n; i++) {
+                buf_printf(out, "    '%s')\n        local -a members=(", groups[i].name);
+                for (size_t k = 0; k < groups[i].n; k++)
+                        zsh_row(out, groups[i].members[k].word, groups[i].members[k].command->help);
+                buf_puts(out, ")\n        if (( CURRENT == 2 )); then _describe command members; "
+                              "return; fi\n        shift words; (( CURRENT-- )); "
+                              "verb+=\" $words[1]\" ;;\n");
+        }
+        buf_puts(out, "esac\n");
+}
+
 void complete_zsh(const struct program *p, struct buf *out)
 {
+        AUTO_ARENA a = { 0 };
+        struct group *groups;
+        size_t ngroups = program_groups(p, &a, &groups);
+
         buf_printf(out, "#compdef %s\n# made from its option tables\n", p->name);
         buf_puts(out, "local curcontext=$curcontext state line\n_arguments -C");
         EACH_OPT(o, p->opts)
@@ -266,14 +363,14 @@ void complete_zsh(const struct program *p, struct buf *out)
                       "        '1: :->verb' '*:: :->rest'\n"
                       "if [[ $state == verb ]]; then\n    local -a verbs=(");
         EACH_COMMAND(c, p)
-        {
-                if ((*c)->hidden)
-                        continue;
-                buf_printf(out, "\n        '%s:", (*c)->name);
-                zsh_quote(out, (*c)->help);
-                buf_putc(out, '\'');
-        }
-        buf_puts(out, ")\n    _describe command verbs\n    return\nfi\ncase $words[1] in\n");
+        EACH_NAME(name, *c)
+        if (!(*c)->hidden && !strchr(name, ' '))
+                zsh_row(out, name, (*c)->help);
+        for (size_t i = 0; i < ngroups; i++)
+                zsh_row(out, groups[i].name, "A group of commands");
+        buf_puts(out, ")\n    _describe command verbs\n    return\nfi\n");
+        zsh_groups(out, groups, ngroups);
+        buf_puts(out, "case $verb in\n");
         EACH_COMMAND(c, p)
         zsh_command(out, p, *c);
         buf_puts(out, "esac\n");
@@ -306,12 +403,11 @@ static void fish_source(struct buf *out, const struct program *p, enum complete 
                 buf_puts(out, fixed[kind]);
         } else if (kind == COMPLETE_SIGNAL) {
                 buf_printf(out, "-a '%s'", signals);
-        } else if (kind == COMPLETE_CONTAINER && p->list_ids) {
-                buf_printf(out, "-a '(%s %s 2>/dev/null)'", p->name, p->list_ids);
+        } else if (lister(p, kind)) {
+                buf_printf(out, "-a '(%s %s 2>/dev/null)'", p->name, lister(p, kind));
         } else if (kind == COMPLETE_VERB) {
                 buf_puts(out, "-a '");
-                EACH_COMMAND(c, p)
-                buf_printf(out, "%s ", (*c)->name);
+                put_verbs(out, p);
                 buf_putc(out, '\'');
         }
 }
@@ -339,29 +435,53 @@ static void fish_options(struct buf *out, const struct program *p, const char *w
         }
 }
 
+/* One name of a command: itself, as a verb or as a member of its group, then its options. */
+static void fish_name(struct buf *out, const struct program *p, const struct command *c,
+                      const char *name)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_BUF when = { 0 };
+        const char *space = strchr(name, ' '), *word = space ? space + 1 : name;
+
+        if (space)
+                buf_printf(&when, "__fish_seen_subcommand_from %s; and ", group_of(&a, name));
+        buf_printf(out, "complete -c %s -n '", p->name);
+        if (space) {
+                buf_printf(out, "%snot __fish_seen_subcommand_from ", when.s);
+                put_members(out, program_group(p, &a, group_of(&a, name)));
+        } else {
+                buf_puts(out, "__fish_use_subcommand");
+        }
+        buf_printf(out, "' -a '%s' -d ", word);
+        fish_quote(out, c->help);
+        buf_putc(out, '\n');
+        buf_printf(&when, "__fish_seen_subcommand_from %s", word);
+        fish_options(out, p, when.s, c->opts);
+        for (size_t i = 0; i < ARRAY_SIZE(c->complete); i++) {
+                if (c->complete[i] == COMPLETE_NONE)
+                        continue;
+                buf_printf(out, "complete -c %s -n '%s' ", p->name, when.s);
+                fish_source(out, p, c->complete[i]);
+                buf_putc(out, '\n');
+        }
+}
+
 void complete_fish(const struct program *p, struct buf *out)
 {
+        AUTO_ARENA a = { 0 };
+        struct group *groups;
+        size_t n = program_groups(p, &a, &groups);
+
         buf_printf(out, "# fish completion of %s; made from its option tables\ncomplete -c %s -f\n",
                    p->name, p->name);
         fish_options(out, p, "__fish_use_subcommand", p->opts);
         EACH_COMMAND(c, p)
-        {
-                AUTO_BUF when = { 0 };
-
-                if ((*c)->hidden)
-                        continue;
-                buf_printf(&when, "__fish_seen_subcommand_from %s", (*c)->name);
-                buf_printf(out, "complete -c %s -n __fish_use_subcommand -a '%s' -d ", p->name,
-                           (*c)->name);
-                fish_quote(out, (*c)->help);
-                buf_putc(out, '\n');
-                fish_options(out, p, when.s, (*c)->opts);
-                for (size_t i = 0; i < ARRAY_SIZE((*c)->complete); i++) {
-                        if ((*c)->complete[i] == COMPLETE_NONE)
-                                continue;
-                        buf_printf(out, "complete -c %s -n '%s' ", p->name, when.s);
-                        fish_source(out, p, (*c)->complete[i]);
-                        buf_putc(out, '\n');
-                }
-        }
+        EACH_NAME(name, *c)
+        if (!(*c)->hidden)
+                fish_name(out, p, *c, name);
+        for (size_t i = 0; i < n; i++)
+                buf_printf(out,
+                           "complete -c %s -n __fish_use_subcommand -a '%s' "
+                           "-d 'A group of commands'\n",
+                           p->name, groups[i].name);
 }

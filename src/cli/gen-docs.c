@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/complete.h"
+#include "cli/group.h"
 #include "cli/help.h"
 #include "cli/opt.h"
 
@@ -56,6 +57,15 @@ static void put_text(struct buf *out, const char *s, size_t n)
 static void put_argument(struct buf *out, const char *s)
 {
         buf_printf(out, strchr(s, ' ') ? " \"%s\"" : " %s", s);
+}
+
+static void put_aliases(struct buf *out, const struct command *c)
+{
+        if (c && c->alias[0])
+                buf_puts(out, ".Pp\nAlso called\n");
+        for (size_t i = 1; c && command_name(c, i); i++)
+                buf_printf(out, ".Cm %s%s\n", command_name(c, i),
+                           command_name(c, i + 1) ? " ," : " .");
 }
 
 static void put_paragraphs(struct buf *out, const char *text)
@@ -177,11 +187,18 @@ static void put_commands(struct buf *out)
         buf_puts(out, ".El\n");
 }
 
+static void put_about(struct buf *out, const struct page *page)
+{
+        const char *about = page->c ? page->c->about : program.about;
+
+        put_paragraphs(out, about ? about : "");
+        put_aliases(out, page->c);
+}
+
 /* Copies one line of a template, or what stands for it. */
 static void put_line(struct buf *out, const struct page *page, const char *line, size_t n)
 {
         AUTO_FREE char *text = mem_printf("%.*s", (int)n, line);
-        const char *about = page->c ? page->c->about : program.about;
 
         if (str_eq(text, "@HEAD@"))
                 put_head(out, page);
@@ -190,7 +207,7 @@ static void put_line(struct buf *out, const struct page *page, const char *line,
         else if (str_eq(text, "@SYNOPSIS@"))
                 put_synopsis(out, page);
         else if (str_eq(text, "@ABOUT@"))
-                put_paragraphs(out, about ? about : "");
+                put_about(out, page);
         else if (str_eq(text, "@COMMANDS@"))
                 put_commands(out);
         else if (str_eq(text, "@OPTIONS@"))
@@ -240,7 +257,13 @@ static void put_pages(struct buf *out)
 
 static void put_help(struct buf *out)
 {
+        AUTO_ARENA a = { 0 };
+        struct group *groups;
+        size_t n = program_groups(&program, &a, &groups);
+
         help_program(&program, out);
+        for (size_t i = 0; i < n; i++)
+                help_group(&program, groups[i].name, out);
         for (const struct command *const *c = program.commands; *c; c++)
                 help_command(&program, *c, out);
 }

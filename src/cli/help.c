@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/group.h"
 
 enum { WIDTH = 80, TEXT_MAX = 30 };
 
@@ -153,9 +154,64 @@ void help_command(const struct program *p, const struct command *c, struct buf *
         buf_printf(out, "Usage: %s ", p->name);
         wrap(out, usage.s, strlen(p->name) + 8, 8);
         about(out, c->help, c->about);
-        if (c->alias)
-                buf_printf(out, "\nAlso called '%s'.\n", c->alias);
+        if (c->alias[0])
+                buf_puts(out, "\nAlso called ");
+        for (size_t i = 1; command_name(c, i); i++)
+                buf_printf(out, "'%s'%s", command_name(c, i),
+                           command_name(c, i + 1) ? ", " : ".\n");
         options(out, c->opts, "Options", false);
+}
+
+static void command_row(struct buf *out, const struct command *c, const char *name, size_t at)
+{
+        AUTO_BUF left = { 0 };
+
+        buf_printf(&left, "  %s", name);
+        column(out, left.s, at, c->help);
+}
+
+/* Members in rows; with own, only those that have no shorter name. False: there are none. */
+static bool member_rows(struct buf *out, const struct group *g, bool own, size_t at)
+{
+        bool any = false;
+
+        for (size_t i = 0; i < g->n; i++) {
+                if (own && g->members[i].alias)
+                        continue;
+                command_row(out, g->members[i].command, g->members[i].word, at);
+                any = true;
+        }
+        return any;
+}
+
+void help_group(const struct program *p, const char *name, struct buf *out)
+{
+        AUTO_ARENA a = { 0 };
+        const struct group *g = program_group(p, &a, name);
+        size_t at = 0;
+
+        for (size_t i = 0; g && i < g->n; i++)
+                at = MAX(at, strlen(g->members[i].word) + 4);
+        buf_printf(out, "Usage: %s %s COMMAND [OPTION...] [ARGUMENT...]\n\nCommands:\n", p->name,
+                   name);
+        if (g)
+                member_rows(out, g, false, at);
+        buf_printf(out, "\nSee '%s %s COMMAND --help' for one command.\n", p->name, name);
+}
+
+static void group_rows(const struct program *p, struct buf *out, size_t at)
+{
+        AUTO_ARENA a = { 0 };
+        struct group *groups;
+        size_t n = program_groups(p, &a, &groups);
+
+        for (size_t i = 0; i < n; i++) {
+                AUTO_BUF rows = { 0 };
+
+                if (member_rows(&rows, &groups[i], true, at))
+                        buf_printf(out, "\nCommands after '%s %s':\n%s", p->name, groups[i].name,
+                                   rows.s);
+        }
 }
 
 void help_program(const struct program *p, struct buf *out)
@@ -165,16 +221,12 @@ void help_program(const struct program *p, struct buf *out)
         buf_printf(out, "Usage: %s [OPTION...] COMMAND [ARGUMENT...]\n", p->name);
         about(out, p->help, p->about);
         for (const struct command *const *c = p->commands; *c; c++)
-                at = MAX(at, (*c)->hidden ? 0 : strlen((*c)->name) + 4);
+                at = MAX(at, (*c)->hidden || strchr((*c)->name, ' ') ? 0 : strlen((*c)->name) + 4);
         buf_puts(out, "\nCommands:\n");
-        for (const struct command *const *c = p->commands; *c; c++) {
-                AUTO_BUF name = { 0 };
-
-                if ((*c)->hidden)
-                        continue;
-                buf_printf(&name, "  %s", (*c)->name);
-                column(out, name.s, at, (*c)->help);
-        }
+        for (const struct command *const *c = p->commands; *c; c++)
+                if (!(*c)->hidden && !strchr((*c)->name, ' '))
+                        command_row(out, *c, (*c)->name, at);
+        group_rows(p, out, at);
         options(out, p->opts, "Options", true);
         buf_printf(out, "\nSee '%s COMMAND --help' for one command.\n", p->name);
 }

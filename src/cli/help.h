@@ -6,6 +6,8 @@
 
 /* What the program is, its commands and its own options. */
 void help_program(const struct program *p, struct buf *out);
+/* The commands of a group, such as "image". */
+void help_group(const struct program *p, const char *name, struct buf *out);
 /* One command's usage, text and options. */
 void help_command(const struct program *p, const struct command *c, struct buf *out);
 /* "create [OPTION...] CONTAINER-ID": what follows the program's name. */

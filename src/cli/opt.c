@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/group.h"
 #include "cli/suggest.h"
 
 struct scan {
@@ -333,23 +334,43 @@ static int matches(const char *name, char *const *words, int n)
 static const struct command *find_command(const struct program *p, char *const *words, int n,
                                           int *ret_used)
 {
-        for (const struct command *const *c = p->commands; *c; c++) {
-                int used = MAX(matches((*c)->name, words, n), matches((*c)->alias, words, n));
-
-                if (used) {
-                        *ret_used = used;
-                        return *c;
-                }
-        }
+        for (const struct command *const *c = p->commands; *c; c++)
+                EACH_NAME(name, *c)
+        if ((*ret_used = matches(name, words, n)) > 0)
+                return *c;
         return NULL;
 }
 
 const struct command *program_find(const struct program *p, const char *name)
 {
         for (const struct command *const *c = p->commands; *c; c++)
-                if (str_eq((*c)->name, name) || str_eq0((*c)->alias, name))
-                        return *c;
+                EACH_NAME(other, *c)
+        if (str_eq(other, name))
+                return *c;
         return NULL;
+}
+
+/* The words after a group's name are none of its commands: "image", "image --help", "image foo". */
+static int bad_member(const struct program *p, const struct group *g, const char *word,
+                      struct invocation *v, struct err *e)
+{
+        struct suggest near = { .wrong = word };
+
+        if (v->help || (word && (str_eq(word, "--help") || str_eq(word, "-h")))) {
+                v->group = g->name;
+                v->help = true;
+                return 0;
+        }
+        if (!word) {
+                err_set(e, ERR_INVALID, "'%s' needs a command after it", g->name);
+                return err_hint(e, "See '%s %s --help' for the list.", p->name, g->name);
+        }
+        for (size_t i = 0; i < g->n; i++)
+                suggest_offer(&near, g->members[i].word);
+        err_set(e, ERR_INVALID, "unknown command '%s %.64s'", g->name, word);
+        if (near.best)
+                return err_hint(e, "Did you mean '%s %s %s'?", p->name, g->name, near.best);
+        return err_hint(e, "See '%s %s --help' for the list.", p->name, g->name);
 }
 
 static int bad_command(const struct program *p, const char *word, struct err *e)
@@ -357,8 +378,9 @@ static int bad_command(const struct program *p, const char *word, struct err *e)
         struct suggest near = { .wrong = word };
 
         for (const struct command *const *c = p->commands; *c; c++)
-                if (!(*c)->hidden)
-                        suggest_offer(&near, (*c)->name);
+                EACH_NAME(name, *c)
+        if (!(*c)->hidden && !strchr(name, ' '))
+                suggest_offer(&near, name);
         err_set(e, ERR_INVALID, "unknown command '%.64s'", word);
         if (near.best)
                 return err_hint(e, "Did you mean '%s %s'?", p->name, near.best);
@@ -408,6 +430,20 @@ static int parse_command(const struct program *p, struct arena *a, int argc, cha
         return v->help ? 0 : check_count(p, c, v->argc, e);
 }
 
+/* No command has the name words[0] or words[0..1]; the words are ended by a NULL. */
+static int not_found(const struct program *p, struct arena *a, char *const *words,
+                     struct invocation *v, struct invocation *ret, struct err *e)
+{
+        const struct group *g = program_group(p, a, words[0]);
+
+        if (!g)
+                return bad_command(p, words[0], e);
+        if (bad_member(p, g, words[1], v, e) < 0)
+                return -1;
+        *ret = *v;
+        return 0;
+}
+
 int program_parse(const struct program *p, void *globals, struct arena *a, int argc, char **argv,
                   struct invocation *ret, struct err *e)
 {
@@ -432,7 +468,7 @@ int program_parse(const struct program *p, void *globals, struct arena *a, int a
         if (s.at < argc && !v.version) {
                 v.command = find_command(p, argv + s.at, argc - s.at, &used);
                 if (!v.command)
-                        return bad_command(p, argv[s.at], e);
+                        return not_found(p, a, argv + s.at, &v, ret, e);
         }
         if (v.command && !v.help &&
             parse_command(p, a, argc - s.at - used, argv + s.at + used, &v, e) < 0)

@@ -58,6 +58,7 @@ enum complete {
         COMPLETE_PID,
         COMPLETE_COMMAND, /* a program on this host, then its arguments */
         COMPLETE_VERB,    /* a command of this program */
+        COMPLETE_IMAGE,   /* names of images known to the program */
         COMPLETE_MAX
 };
 
@@ -132,7 +133,7 @@ enum need {
 
 struct command {
         const char *name;        /* "create"; of a group two words: "volume ls" */
-        const char *alias;       /* a second name, or NULL */
+        const char *alias[4];    /* other names: { "image ls", "image list" } */
         const char *usage;       /* the positionals: "CONTAINER-ID [COMMAND...]" */
         const char *help;        /* one line, capitalised, no final period */
         const char *about;       /* paragraphs for --help, separated by "\n\n", or NULL */
@@ -156,7 +157,8 @@ struct program {
         int section;            /* of its man pages */
         const struct opt *opts; /* before the command, bound to the globals that main passes */
         const struct command *const *commands; /* in the order of help; ended by NULL */
-        const char *list_ids; /* arguments that print container ids, one a line; or NULL */
+        const char *list_ids;    /* arguments that print container ids, one a line; or NULL */
+        const char *list_images; /* the same for names of images */
 };
 
 /* Defined by each program in its commands.c; read by its main and by cli/gen-docs.c. */
@@ -164,6 +166,7 @@ extern const struct program program;
 
 struct invocation {
         const struct command *command; /* NULL: none was named */
+        const char *group;             /* of which help was asked ("image"), or NULL */
         void *args;                    /* in the arena */
         int argc;                      /* positionals */
         char **argv;                   /* in the arena; ended by NULL */
@@ -178,5 +181,5 @@ struct invocation {
 int program_parse(const struct program *p, void *globals, struct arena *a, int argc, char **argv,
                   struct invocation *ret, struct err *e);
 
-/* The command of that name or alias, or NULL. */
+/* The command of that name or alias ("image ls"), or NULL. */
 const struct command *program_find(const struct program *p, const char *name);

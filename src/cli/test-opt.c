@@ -64,7 +64,7 @@ static const struct command cmd_make = { .name = "make",
                                          .args_size = sizeof(struct make_args),
                                          .defaults = &make_defaults };
 static const struct command cmd_exec = { .name = "exec",
-                                         .alias = "x",
+                                         .alias = { "x", "volume exec" },
                                          .usage = "ID [COMMAND...]",
                                          .help = "Run a thing",
                                          .opts = make_opts,
@@ -73,7 +73,11 @@ static const struct command cmd_exec = { .name = "exec",
                                          .stop_at_positional = true,
                                          .args_size = sizeof(struct make_args) };
 static const struct command cmd_volume_ls = { .name = "volume ls", .help = "List volumes" };
-static const struct command *const commands[] = { &cmd_make, &cmd_exec, &cmd_volume_ls, NULL };
+static const struct command cmd_secret = {
+        .name = "secret", .alias = { "store secret" }, .hidden = true, .help = "Not shown"
+};
+static const struct command *const commands[] = { &cmd_make, &cmd_exec, &cmd_volume_ls, &cmd_secret,
+                                                  NULL };
 const struct program program = { .name = "thing",
                                  .help = "Does things",
                                  .section = 8,
@@ -235,7 +239,17 @@ static void test_commands(void **state)
         assert_ptr_equal(r.v.command, &cmd_exec);
         assert_int_equal(PARSE(&r, "volume", "ls"), 0);
         assert_ptr_equal(r.v.command, &cmd_volume_ls);
+        assert_int_equal(PARSE(&r, "volume", "exec", "id"), 0);
+        assert_ptr_equal(r.v.command, &cmd_exec);
+        assert_string_equal(r.v.argv[0], "id");
         assert_int_equal(PARSE(&r, "volume"), -1);
+        assert_string_equal(r.e.chain, "'volume' needs a command after it");
+        assert_int_equal(PARSE(&r, "volume", "lz"), -1);
+        assert_string_equal(r.e.chain, "unknown command 'volume lz'");
+        assert_string_equal(r.e.hint, "Did you mean 'thing volume ls'?");
+        assert_int_equal(PARSE(&r, "store"), -1);
+        assert_string_equal(r.e.chain, "unknown command 'store'");
+        assert_ptr_equal(program_find(&program, "volume exec"), &cmd_exec);
         assert_int_equal(PARSE(&r, "maek"), -1);
         assert_string_equal(r.e.chain, "unknown command 'maek'");
         assert_string_equal(r.e.hint, "Did you mean 'thing make'?");
@@ -285,6 +299,13 @@ static void test_help_and_version(void **state)
         assert_true(r.v.help);
         assert_int_equal(PARSE(&r, "help", "exec"), 0);
         assert_true(r.v.help && r.v.command == &cmd_exec);
+        assert_int_equal(PARSE(&r, "volume", "--help"), 0);
+        assert_true(r.v.help && !r.v.command);
+        assert_string_equal(r.v.group, "volume");
+        assert_int_equal(PARSE(&r, "help", "volume"), 0);
+        assert_string_equal(r.v.group, "volume");
+        assert_int_equal(PARSE(&r, "help", "volume", "ls"), 0);
+        assert_ptr_equal(r.v.command, &cmd_volume_ls);
         assert_int_equal(PARSE(&r, "-help"), 0);
         assert_true(r.v.help && !r.v.command);
         /* Help after the first positional belongs to the command that is run. */
@@ -305,7 +326,16 @@ static void test_help_text(void **state)
         assert_null(strstr(b.s, "risky"));
         buf_clear(&b);
         help_program(&program, &b);
-        assert_non_null(strstr(b.s, "\n  volume ls  List volumes\n"));
+        assert_non_null(strstr(b.s, "\nCommands after 'thing volume':\n  ls    List volumes\n"));
+        assert_null(strstr(b.s, "secret"));
+        for (const char *line = b.s, *end; (end = strchr(line, '\n')); line = end + 1)
+                assert_true(end - line <= 80);
+        buf_clear(&b);
+        help_command(&program, &cmd_exec, &b);
+        assert_non_null(strstr(b.s, "\nAlso called 'x', 'volume exec'.\n"));
+        buf_clear(&b);
+        help_group(&program, "volume", &b);
+        assert_non_null(strstr(b.s, "\n  exec  Run a thing\n  ls    List volumes\n"));
         for (const char *line = b.s, *end; (end = strchr(line, '\n')); line = end + 1)
                 assert_true(end - line <= 80);
 }

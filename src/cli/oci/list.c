@@ -86,7 +86,7 @@ static int list(struct ctx *c, void *args, int argc, char **argv, struct err *e)
 
 const struct command oci_list = {
         .name = "list",
-        .alias = "ls",
+        .alias = { "ls" },
         .usage = "",
         .help = "List the containers below the state directory",
         .opts = list_opts,
