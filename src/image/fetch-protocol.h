@@ -3,9 +3,36 @@
  *
  *   request  {"op": NAME, "id": N, ...}                 + descriptors
  *   answer   {"id": N, "event": "done"|"failed"|"progress"|"note"|"rate", ...}
- */
+ *
+ * The first request is "open"; its members are those of struct fetch_options, and "host", "path".
+ * Nothing else is read from the socket before it has been answered, for configuration is read and
+ * credential helpers run then; afterwards the process has no rights any more.
+ *
+ *   op               members                                    "done" says
+ *   open             see above
+ *   login
+ *   manifest         reference, head (bool)                     digest, content_type, size + memfd
+ *   small-blob       digest, size                               size + memfd
+ *   blob             digest, size, offset        + pipe
+ *   tags                                                        size + memfd: a JSON array
+ *   referrers        digest                                     digest, content_type, size + memfd
+ *   blob-exists      digest                                     exists
+ *   mount            digest, from                               mounted
+ *   upload           digest, size                + file or pipe
+ *   put-manifest     reference, media_type, size + memfd        digest
+ *   delete-manifest  digest
+ *
+ *   event            members
+ *   failed           code (err_code_name), sys, text, hint
+ *   progress         bytes
+ *   note, rate       text
+ *
+ * Ids are the caller's: several requests are under way at once, and are answered in any order.
+ * Notes of no request have id 0. When the caller closes the socket the process ends. */
 #pragma once
 
 #define FETCH_MESSAGE_MAX 65536
 /* berth-fetch's end of the socket. */
 #define FETCH_SOCKET_FD 3
+/* Requests under way at once; more are an error. */
+#define FETCH_REQUESTS_MAX 64
