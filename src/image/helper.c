@@ -1,0 +1,133 @@
+#include "image/helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "kernel/sys.h"
+
+/* ---- where it is ---- */
+
+static bool put_path(char *buf, size_t cap, const char *dir, size_t dir_len, const char *below,
+                     const char *name)
+{
+        int n = snprintf(buf, cap, "%.*s%s/%s", (int)dir_len, dir, below, name);
+
+        return n > 0 && (size_t)n < cap;
+}
+
+int helper_path(const char *name, char *buf, size_t cap, struct err *e)
+{
+        static const char *const places[] = { "/src/libexec", "/../libexec/berth" };
+        const char *dir = secure_getenv("BERTH_LIBEXEC"), *slash;
+        char self[1024];
+        ssize_t n;
+
+        if (!str_empty(dir))
+                return put_path(buf, cap, dir, strlen(dir), "", name)
+                               ? 0
+                               : err_set(e, ERR_INVALID, "BERTH_LIBEXEC is too long");
+        n = readlink("/proc/self/exe", self, sizeof self - 1);
+        self[n > 0 ? n : 0] = 0;
+        slash = strrchr(self, '/');
+        for (size_t i = 0; slash && i < ARRAY_SIZE(places); i++)
+                if (put_path(buf, cap, self, (size_t)(slash - self), places[i], name) &&
+                    access(buf, X_OK) == 0)
+                        return 0;
+        if (!put_path(buf, cap, BERTH_LIBEXECDIR, strlen(BERTH_LIBEXECDIR), "", name))
+                return err_set(e, ERR_INTERNAL, "the path of '%s' is too long", name);
+        return 0;
+}
+
+/* ---- starting it ---- */
+
+/* In the child. 0 or -errno. */
+static int fds_place(const int *fds, size_t nfds)
+{
+        int moved[HELPER_FDS_MAX];
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        if (null < 0)
+                return -errno;
+        /* Out of the way first: a source may be where another's place is. */
+        for (size_t i = 0; i < nfds; i++) {
+                int from = fds[i] >= 0 ? fds[i] : i < 2 ? null : i == 2 ? STDERR_FILENO : -1;
+
+                moved[i] = from < 0 ? -1 : fcntl(from, F_DUPFD_CLOEXEC, HELPER_FDS_MAX);
+                if (from >= 0 && moved[i] < 0 && i != 2) /* standard error may be closed */
+                        return -errno;
+        }
+        for (size_t i = 0; i < nfds; i++) {
+                if (moved[i] < 0)
+                        close((int)i);
+                else if (dup2(moved[i], (int)i) < 0)
+                        return -errno;
+        }
+        return sys_close_range((unsigned)nfds, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* Does not return. A failure is its negative errno, written to fail, which an exec closes. */
+static void child(const char *path, const char *const *argv, const int *fds, size_t nfds, int fail)
+{
+        static const int defaults[] = { SIGPIPE, SIGINT, SIGTERM, SIGCHLD };
+        sigset_t none;
+        int r;
+
+        fail = fcntl(fail, F_DUPFD_CLOEXEC, 2 * HELPER_FDS_MAX); /* out of fds_place()'s way */
+        r = fail < 0 ? -errno : fds_place(fds, nfds);
+        if (r == 0) {
+                for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
+                        signal(defaults[i], SIG_DFL);
+                sigemptyset(&none);
+                sigprocmask(SIG_SETMASK, &none, NULL);
+                execv(path, (char *const *)argv);
+                r = -errno;
+        }
+        _exit(write(fail, &r, sizeof r) < 0 ? 126 : 127);
+}
+
+int helper_start(const char *const *argv, const int *fds, size_t nfds, pid_t *ret_pid,
+                 int *ret_pidfd, struct err *e)
+{
+        char path[1100];
+        int pair[2], r = 0, pidfd = -1;
+        ssize_t n;
+        pid_t pid;
+        struct clone_args args = { .flags = CLONE_PIDFD | CLONE_VFORK,
+                                   .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                                   .exit_signal = SIGCHLD };
+
+        if (nfds > HELPER_FDS_MAX)
+                return err_set(e, ERR_INTERNAL, "too many descriptors for '%s'", argv[0]);
+        if (helper_path(argv[0], path, sizeof path, e) < 0)
+                return -1;
+        if (pipe2(pair, O_CLOEXEC) < 0)
+                return err_sys(e, errno, "cannot make a pipe");
+        pid = sys_clone3(&args); /* VFORK without VM: it is waited for, in memory of its own */
+        if (pid == 0)
+                child(path, argv, fds, nfds, pair[1]);
+        r = pid < 0 ? -errno : 0;
+        fd_close(pair[1]);
+        n = r == 0 ? read(pair[0], &r, sizeof r) : 0;
+        fd_close(pair[0]);
+        if (pid > 0 && n != 0) {
+                waitpid(pid, NULL, 0);
+                fd_close(pidfd);
+        }
+        if (r < 0) {
+                err_sys(e, -r, "cannot run '%s'", path);
+                return err_hint(e,
+                                "Install %s beside berth, or set BERTH_LIBEXEC to its directory.",
+                                argv[0]);
+        }
+        *ret_pid = pid;
+        *ret_pidfd = pidfd;
+        return 0;
+}
