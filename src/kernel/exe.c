@@ -23,6 +23,16 @@
 #define UP(x) DOWN((x) + PAGE - 1)
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
+/* Segments hold the guards that ASan puts between variables: copying those whole is what it
+ * reports. */
+#ifdef __has_feature
+#define SANITIZED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 static int prot_of(const ElfW(Phdr) * p)
 {
         return (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
@@ -170,5 +180,5 @@ static int run_copy(char **argv)
 
 int exe_detach(char **argv)
 {
-        return let_go() == 0 ? 0 : run_copy(argv);
+        return !SANITIZED && let_go() == 0 ? 0 : run_copy(argv);
 }
