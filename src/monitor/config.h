@@ -1,0 +1,54 @@
+/* monitor.json: what a monitor is told about its container, written by the engine into the
+ * container's directory when it is created, read by each monitor that is started for it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/value.h"
+#include "monitor/log-file.h"
+
+enum restart_policy {
+        RESTART_NO,
+        RESTART_ON_FAILURE,
+        RESTART_ALWAYS,
+        RESTART_UNLESS_STOPPED, /* as always; the difference is who starts it after a reboot */
+        RESTART_POLICY_MAX
+};
+extern const char *const restart_policy_names[RESTART_POLICY_MAX + 1];
+
+enum health_action { HEALTH_NONE, HEALTH_KILL, HEALTH_RESTART, HEALTH_STOP, HEALTH_ACTION_MAX };
+extern const char *const health_action_names[HEALTH_ACTION_MAX + 1];
+
+struct health_config {
+        struct strings test; /* a command; none: no health checks */
+        int64_t interval_ms, timeout_ms, start_period_ms;
+        int64_t retries; /* failures in a row that make it unhealthy */
+        enum health_action on_failure;
+};
+
+struct monitor_config {
+        const char *id, *name;
+        const char *bundle;   /* the container's directory: config.json, rootfs/ */
+        const char *oci_root; /* state directories of the runtime */
+        bool systemd;
+        bool tty, open_stdin;
+        enum log_driver log_driver;
+        uint64_t log_max_size;
+        int64_t log_max_files;
+        int64_t stop_signal;
+        int64_t stop_timeout_ms;
+        int64_t timeout_ms; /* --timeout: the longest it may run; 0: for ever */
+        enum restart_policy restart;
+        int64_t restart_max; /* RESTART_ON_FAILURE: how often; 0: no limit */
+        struct health_config health;
+        struct strings on_exit; /* a command to run once it has ended for good (--rm); or none */
+};
+
+void monitor_config_write(const struct monitor_config *c, struct buf *out);
+/* Strings live in a. ERR_INVALID names the member. */
+int monitor_config_read(struct arena *a, const char *text, size_t n, struct monitor_config *ret,
+                        struct err *e);

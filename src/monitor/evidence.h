@@ -1,0 +1,64 @@
+/* Evidence: what a monitor knows of how its container ended, written before the cgroup, which
+ * holds most of it, is removed. The last EVIDENCE_KEPT records stay, in the container's directory:
+ *
+ *   exits/N.json     N counts up over all the container's lives
+ *
+ * Order (after rmdir a cgroup's files are gone, even through open descriptors): exit seen,
+ * snapshot, reaped, removed. "oomKilled" is true only where init itself died of SIGKILL and the
+ * cgroup counted an OOM kill meanwhile: a child that was killed hours ago is no cause. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "monitor/counters.h"
+
+#define EVIDENCE_KEPT 5
+#define EVIDENCE_SAMPLES 12 /* of EVIDENCE_SAMPLE_MS each: the last minute */
+#define EVIDENCE_SAMPLE_MS 5000
+#define EVIDENCE_KERNEL_LINES 20
+
+/* Somebody asked for the end: who, how. */
+struct asked {
+        int64_t time_ns; /* 0: nobody did */
+        int signal;
+        pid_t pid;
+        uid_t uid;
+        char comm[16]; /* of the asker's process */
+        char why[64];  /* "berth stop", "the stop timeout", "health check" */
+};
+
+struct evidence {
+        const char *id, *name;
+        pid_t pid;
+        int64_t started_ns, finished_ns;
+        int wait_status; /* as wait(2) gives it */
+        unsigned restarts;
+        struct asked asked;
+        struct counters first, last;
+        struct counters samples[EVIDENCE_SAMPLES]; /* a ring; time_ns 0: unused */
+        unsigned next_sample;
+        int kmsg; /* /dev/kmsg, positioned at the start; or -1 */
+};
+
+/* At the start of a life: opens the kernel log, reads the first counters. cgroup as in the
+ * record's state. */
+void evidence_begin(struct evidence *v, const struct cgroup *c);
+void evidence_sample(struct evidence *v, const struct cgroup *c);
+/* The exit was seen: reads the last counters. */
+void evidence_end(struct evidence *v, const struct cgroup *c, int wait_status);
+/* Whether the kernel killed init for want of memory: see above. */
+bool evidence_oom_killed(const struct evidence *v);
+/* Writes the record below dir (the container's directory) and drops the oldest. cgroup_path: what
+ * the kernel's log calls it. Durable on return. 0 or -errno. */
+int evidence_save(struct evidence *v, int dir, const char *cgroup_path);
+void evidence_done(struct evidence *v);
+
+/* Numbers of the records that are there, ascending. Returns how many, at most EVIDENCE_KEPT. */
+int evidence_list(int dir, unsigned ret[EVIDENCE_KEPT]);
+
+/* Which lines of the kernel's log are about this container: picks from one record
+ * ("6,123,456,-;text"). Pure. victim: a pid that an earlier line named, updated; start with 0. */
+bool evidence_kernel_line(const char *record, const char *cgroup_path, pid_t init, pid_t *victim);

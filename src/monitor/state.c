@@ -1,0 +1,111 @@
+#include "monitor/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "codec/json.h"
+#include "kernel/proc.h"
+
+const char *const monitor_status_names[MONITOR_STATUS_MAX] = {
+        "starting", "running", "stopping", "restarting", "exited",
+};
+const char *const health_status_names[HEALTH_STATUS_MAX] = { "", "starting", "healthy",
+                                                             "unhealthy" };
+
+/* The text goes into a JSON string: quotes and control characters become what they aren't. */
+static void put_error(const char *from, char *to, size_t cap)
+{
+        size_t n = 0;
+
+        for (; from[n] && n + 1 < cap; n++)
+                to[n] = from[n] == '"'                  ? '\''
+                        : from[n] == '\\'               ? '/'
+                        : (unsigned char)from[n] < 0x20 ? ' '
+                                                        : from[n];
+        to[n] = 0;
+}
+
+int monitor_state_save(int run, const struct monitor_state *s)
+{
+        char text[1024], error[sizeof s->error];
+        int n, r;
+
+        put_error(s->error, error, sizeof error);
+        n = snprintf(text, sizeof text,
+                     "{\"status\":\"%s\",\"pid\":%d,\"pidStart\":%" PRIu64
+                     ",\"monitor\":%d,\"monitorStart\":%" PRIu64 ",\"started\":%" PRId64
+                     ",\"finished\":%" PRId64
+                     ",\"exitCode\":%d,\"oomKilled\":%s,\"restarts\":%u,\"health\":\"%s\","
+                     "\"healthFailures\":%u,\"logLost\":%" PRIu64 ",\"error\":\"%s\"}\n",
+                     monitor_status_names[s->status], s->pid, s->pid_start, s->monitor,
+                     s->monitor_start, s->started_ns, s->finished_ns, s->exit_code,
+                     s->oom_killed ? "true" : "false", s->restarts, health_status_names[s->health],
+                     s->health_failures, s->log_lost, error);
+        AUTO_FD int fd = openat(run, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return -errno;
+        r = fd_write_all(fd, text, (size_t)n);
+        if (r == 0 && renameat(run, "state.new", run, "state.json") < 0)
+                r = -errno;
+        return r;
+}
+
+static uint64_t number(const struct json *j, const char *name)
+{
+        uint64_t v = 0;
+
+        json_to_u64(json_get(j, name), &v);
+        return v;
+}
+
+static int name_index(const struct json *j, const char *member, const char *const *names, size_t n)
+{
+        int i = str_index(names, n, json_str(json_get(j, member), ""));
+
+        return i < 0 ? 0 : i;
+}
+
+static void fill(const struct json *j, struct monitor_state *s)
+{
+        const struct json *oom = json_get(j, "oomKilled");
+
+        s->status = (enum monitor_status)name_index(j, "status", monitor_status_names,
+                                                    MONITOR_STATUS_MAX);
+        s->health =
+                (enum health_status)name_index(j, "health", health_status_names, HEALTH_STATUS_MAX);
+        s->pid = (pid_t)number(j, "pid");
+        s->pid_start = number(j, "pidStart");
+        s->monitor = (pid_t)number(j, "monitor");
+        s->monitor_start = number(j, "monitorStart");
+        s->started_ns = (int64_t)number(j, "started");
+        s->finished_ns = (int64_t)number(j, "finished");
+        s->exit_code = (int)number(j, "exitCode");
+        s->oom_killed = oom && oom->type == JSON_BOOL && oom->b;
+        s->restarts = (unsigned)number(j, "restarts");
+        s->health_failures = (unsigned)number(j, "healthFailures");
+        s->log_lost = number(j, "logLost");
+        snprintf(s->error, sizeof s->error, "%s", json_str(json_get(j, "error"), ""));
+}
+
+int monitor_state_load(int run, struct monitor_state *ret)
+{
+        AUTO_ARENA a = { 0 };
+        struct monitor_state s = { 0 };
+        char text[2048];
+        struct json j;
+        ssize_t n = fd_read_text_at(run, "state.json", text, sizeof text);
+
+        if (n < 0)
+                return (int)n;
+        if (json_parse(&a, text, (size_t)n, NULL, &j, NULL) < 0)
+                return -EBADMSG;
+        fill(&j, &s);
+        *ret = s;
+        return s.status != MONITOR_EXITED && proc_alive(s.monitor, s.monitor_start);
+}

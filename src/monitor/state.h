@@ -1,0 +1,48 @@
+/* state.json in the container's run directory: what the monitor says of its container, replaced
+ * as a whole at each change. A reboot takes it along; what must last is in the exit records.
+ *
+ * It holds only while the monitor lives: monitor_state_load() checks pid and start time, so that
+ * `ps` tells the truth also of a monitor that was killed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum monitor_status {
+        MONITOR_STARTING,
+        MONITOR_RUNNING,
+        MONITOR_STOPPING,   /* asked to, or its time is up */
+        MONITOR_RESTARTING, /* waits for its next start */
+        MONITOR_EXITED,
+        MONITOR_STATUS_MAX
+};
+extern const char *const monitor_status_names[MONITOR_STATUS_MAX];
+
+enum health_status { HEALTH_OFF, HEALTH_BEGINNING, HEALTH_GOOD, HEALTH_BAD, HEALTH_STATUS_MAX };
+extern const char
+        *const health_status_names[HEALTH_STATUS_MAX]; /* "", "starting", "healthy", ... */
+
+struct monitor_state {
+        enum monitor_status status;
+        pid_t pid; /* of init, 0: none */
+        uint64_t pid_start;
+        pid_t monitor;
+        uint64_t monitor_start;
+        int64_t started_ns, finished_ns; /* since 1970; 0: not yet */
+        int exit_code;
+        bool oom_killed;
+        unsigned restarts;
+        enum health_status health;
+        unsigned health_failures; /* in a row */
+        uint64_t log_lost;        /* bytes of output that could not be written */
+        char error[256];          /* why it did not start */
+};
+
+/* run: a descriptor of the run directory. 0 or -errno. Allocates nothing. */
+int monitor_state_save(int run, const struct monitor_state *s);
+/* 1: the monitor lives, and so this holds; 0: it is dead (also where pid 0), *ret is the last it
+ * said; -ENOENT: none was there; -EBADMSG. */
+int monitor_state_load(int run, struct monitor_state *ret);

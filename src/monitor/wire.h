@@ -1,0 +1,75 @@
+/* The monitor's socket, `ctl` in the container's run directory: SOCK_SEQPACKET, one request a
+ * connection.
+ *
+ * A client sends struct wire_request. What follows depends on the operation:
+ *
+ *   WIRE_ATTACH  packets both ways, each a byte that says what it is and then data: WIRE_STDIN,
+ *   WIRE_EOF and WIRE_RESIZE
+ *                (struct wire_size) to the monitor; WIRE_STDOUT, WIRE_STDERR and, last, WIRE_EXIT
+ *                (an int32_t, the exit
+ *                code) from it. The reply comes first.
+ *   others       one struct wire_reply, at once, or (WIRE_STOP, WIRE_WAIT) when it has happened.
+ *
+ * Only root and the container's owner can open the directory; the kernel tells who asks
+ * (SO_PEERCRED), which is what the evidence says of it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum wire_op {
+        WIRE_ATTACH = 1,
+        WIRE_STOP, /* signal (0: the container's stop signal), after timeout_ms SIGKILL; no restart */
+        WIRE_WAIT, /* for its next exit */
+        WIRE_NOTE, /* the asker is about to send `signal` itself (berth kill): remembered as evidence */
+        WIRE_REOPEN, /* the log */
+        WIRE_HEALTH, /* run the health check now */
+        WIRE_RESTART /* stop, then start again, by this same monitor */
+};
+enum wire_attach_flags {
+        WIRE_WITH_STDIN = 1,
+        WIRE_WITH_STDOUT = 2,
+        WIRE_WITH_STDERR = 4,
+        WIRE_PRIMARY = 8 /* a terminal that must not miss anything: the container waits for it */
+};
+struct wire_request {
+        uint32_t op, flags;
+        int32_t signal;
+        int64_t timeout_ms; /* -1: the container's own */
+        char why[64];       /* "berth stop": for the evidence */
+};
+struct wire_reply {
+        int32_t status; /* 0, or -errno */
+        int32_t exit_code;
+        uint8_t tty, oom_killed, unused[2];
+};
+enum wire_packet {
+        WIRE_STDIN = 'i',
+        WIRE_EOF = 'e',
+        WIRE_RESIZE = 'w',
+        WIRE_STDOUT = 'o',
+        WIRE_STDERR = 'r',
+        WIRE_EXIT = 'x'
+};
+struct wire_size {
+        uint16_t rows, cols;
+};
+#define WIRE_PACKET_MAX 32769 /* the kind, and 32 KiB */
+
+/* What the monitor tells who started it, over the socket it was given: once, when the container
+ * runs or has failed to. */
+struct wire_started {
+        struct err err; /* ERR_NONE: it runs */
+        int32_t pid;
+};
+
+/* Connects to the monitor of the container whose run directory this is. A descriptor or -errno:
+ * -ENOENT and -ECONNREFUSED, there is none. */
+int wire_connect(int run);
+/* Sends a request and waits for its reply; timeout_ms -1: for ever. 0, -ETIMEDOUT, -ECONNRESET
+ * (the monitor died). */
+int wire_call(int run, const struct wire_request *q, int timeout_ms, struct wire_reply *ret);
+/* The monitor's end. */
+int wire_listen(int run);
