@@ -17,6 +17,8 @@
 #include "image/fetch.h"
 #include "image/store.h"
 
+struct layer_job;
+
 /* What a pull, push, load or save tells whoever watches: one row per layer. Called in the
  * caller's process. */
 enum transfer_state {
