@@ -94,3 +94,5 @@ int image_config_parse(struct arena *a, const char *text, size_t n, struct image
 
 /* chainID of image-spec config.md: of the first n diff_ids. */
 void chain_id(const struct strings *diff_ids, size_t n, char ret[DIGEST_CAP]);
+/* RFC 3339 as seconds since 1970; 0 where text is NULL or is none. */
+int64_t image_time(const char *text);
