@@ -66,3 +66,16 @@ int sink_begin(struct sink *k, const char *name, uint64_t size, int *ret_fd, str
 int sink_end(struct sink *k, struct err *e);
 /* The zero blocks that end a tar. */
 int sink_finish(struct sink *k, struct err *e);
+
+/* What the archive becomes: under a temporary name until it is whole. */
+struct target {
+        int fd;
+        char path[4096];
+        char *temporary; /* NULL: written where it stands */
+        bool owned;      /* the descriptor is ours */
+};
+/* path NULL: the descriptor out. A file may be there, a directory only if it is empty, or with add
+ * an OCI layout. */
+int target_open(const char *path, int out, bool tar, bool add, struct target *ret, struct err *e);
+/* Puts it in its place, or, with keep false, removes it. */
+int target_close(struct target *t, bool keep, struct err *e);

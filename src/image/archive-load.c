@@ -33,7 +33,7 @@ static bool is_plain_file(int fd, const struct stat *st)
                memcmp(magic, "ustar", sizeof magic) == 0;
 }
 
-/* A pipe, or a compressed file, into the stage: through berth-layer, which is what may look at it. */
+/* A pipe or a compressed file, into the stage: by berth-layer, which is confined for this. */
 static int spool(struct store *s, int input, const struct log *log, struct source *src,
                  struct err *e)
 {

@@ -72,12 +72,12 @@ int archive_load_place(struct store *s, struct arena *a, const struct archive_pl
 
 struct archive_image {
         const struct image *image;
-        struct strings names; /* full names that it gets there; may be none */
+        struct strings names; /* full names (layouts: bare tags too) that it gets; may be none */
 };
 struct archive_save_options {
         enum archive_format format;
-        const char *compression; /* "none", "gzip", "zstd"; NULL: none for docker's formats, gzip
-                                  * for OCI's; docker-archive knows no other than none */
+        const char *compression; /* "none", "gzip", "zstd"; NULL: as the manifest has it;
+                                  * docker-archive knows no other than none */
         int level;               /* 0: the compression's default */
         bool add; /* oci-dir: to a layout that is there already, replacing an entry of that name */
 };

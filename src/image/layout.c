@@ -7,8 +7,6 @@
 #include "codec/hash.h"
 #include "codec/json.h"
 
-#define ANNOTATION_NAME "org.opencontainers.image.ref.name"
-#define ANNOTATION_CONTAINERD "io.containerd.image.name"
 #define DIR_MANIFEST "manifest.json"
 
 static const char *annotation(const struct descriptor *d, const char *key)
@@ -53,11 +51,11 @@ static int entries_of_index(const struct layout *l, struct layout_entry **ret, s
                 return err_in(e, "\"" LAYOUT_INDEX "\"");
         v = arena_array(l->arena, struct layout_entry, m.nlayers + 1);
         for (size_t i = 0; i < m.nlayers; i++) {
-                const char *full = annotation(&m.layers[i], ANNOTATION_CONTAINERD);
+                const char *full = annotation(&m.layers[i], LAYOUT_NAME_FULL);
 
                 v[i].descriptor = m.layers[i];
                 v[i].full = full != NULL;
-                v[i].name = full ? full : annotation(&m.layers[i], ANNOTATION_NAME);
+                v[i].name = full ? full : annotation(&m.layers[i], LAYOUT_NAME);
         }
         *ret = v;
         *ret_n = m.nlayers;

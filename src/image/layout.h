@@ -13,6 +13,10 @@
 
 #define LAYOUT_FILE "oci-layout"
 #define LAYOUT_INDEX "index.json"
+/* Names of images in an index: podman and skopeo go by the first, containerd and docker by the
+ * second, whose values are full references. */
+#define LAYOUT_NAME "org.opencontainers.image.ref.name"
+#define LAYOUT_NAME_FULL "io.containerd.image.name"
 #define LAYOUT_VERSION "{\"imageLayoutVersion\":\"1.0.0\"}"
 
 enum layout_kind { LAYOUT_OCI, LAYOUT_DIR };

@@ -225,7 +225,8 @@ int members_of_tar(int fd, struct members **ret, struct err *e)
                 x.file_size = (uint64_t)st.st_size;
                 r = read_headers(&x, t);
                 if (r < 0 && e->code == ERR_NONE)
-                        err_set(e, r == -E2BIG ? ERR_LIMIT : ERR_INVALID, "%s", tar_problem(t));
+                        err_set(e, r == -E2BIG ? ERR_LIMIT : ERR_INVALID, "%s%s",
+                                x.at <= BLOCK ? "it is no tar file: " : "", tar_problem(t));
         }
         tar_free(t);
         if (r < 0) {

@@ -49,12 +49,9 @@ int image_record(struct store *s, struct arena *a, const struct record *r, struc
         i.diff_ids = c.diff_ids;
         i.labels = c.labels;
         describe_layers(a, r, &i);
+        i.names = r->names;
         if (store_image_add(s, &i, e) < 0)
                 return -1;
-        for (size_t k = 0; k < r->names.n; k++)
-                if (store_tag(s, r->names.v[k], i.digest, e) < 0)
-                        return -1;
-        i.names = r->names;
         *ret = i;
         return 0;
 }

@@ -18,7 +18,7 @@ struct record {
         size_t nindex;
         const struct layer *layers; /* as committed, one for each diff_id */
         size_t nlayers;
-        struct strings names; /* full; taken from other images that have them */
+        struct strings names; /* full: tags, taken from who has them, and REPOSITORY@DIGEST */
 };
 /* Blobs first, then the image, then its names (S2). ret (in a) is what was recorded. */
 int image_record(struct store *s, struct arena *a, const struct record *r, struct image *ret,
