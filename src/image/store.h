@@ -1,33 +1,30 @@
 /* The store of images: what is on disk, and a SQLite index of it.
  *
- *   /var/lib/berth/                        rootless: $XDG_DATA_HOME/berth
- *     berth.db, db.lock                    the index; whoever writes or checkpoints holds the
- *     flock (S4)
- *     blobs/sha256/HEX                     manifests, configs; layers' compressed blobs only
- *     where asked for
- *     layers/KEY/                          one unpacked layer (layer.h); KEY is its diffID's hex,
- *     or, where it leans
- *                                          on lower layers, its chainID's
- *     refs/HEX                             one tag: JSON {name, digest, ...}; HEX is the SHA-256
- *     of its name
- *     images/HEX                           one image: JSON: manifest digest, which index it came
- *     from, when
- *     stage/NAME/, stage/NAME.lock         work in progress, under a flock held by who does it
- *     trash/                               what has been removed and is being deleted
+ *   /var/lib/berth/              rootless: $XDG_DATA_HOME/berth
+ *     berth.db, db.lock          the index; who writes or checkpoints it holds the flock (S4)
+ *     blobs/ALGORITHM/HEX        manifests, configurations; layers' blobs only where asked for
+ *     layers/KEY/                one unpacked layer (layer.h); KEY is its diffID's hex or, where
+ *                                it leans on lower layers, its chainID's (store_layer_key)
+ *     images/HEX                 one image: a JSON record; HEX is its manifest's
+ *     refs/HEX                   one tag: JSON {name, digest}; HEX is the SHA-256 of its name
+ *     stage/NAME/, NAME.lock     work in progress, under a flock held by who does it
+ *     trash/                     what has been removed and is being deleted
  *
- * S1  What is on disk is the truth; the index can be rebuilt from it (store_check with repair).
+ * S1  What is on disk is the truth; the index is rebuilt from it. The index remembers the times
+ *     of images/, refs/ and layers/, which every change of ours sets to a moment of its own
+ *     choice: where they differ, somebody was killed between the change and the index, the power
+ *     failed, or a stranger was at it. Whoever may write then makes the index agree again.
  * S2  Nothing is visible under its name before its size, digest and diffID are verified and its
- * bytes are on disk:
- *     stage, verify, sync, rename, sync the directory, then the index.
- * S3  Removing goes the other way: out of the index, renamed into trash/, deleted with no lock
- * held.
- * S4  Writers and checkpoints (also the one on close) are serialised under one flock: SQLite
- * before 3.51.3 can
- *     corrupt a WAL where two connections checkpoint at once.
- * S5  No lock is held across network, unpacking or unmounting, except that of the one stage entry
- * being made.
- * S6  What is being pulled or used is protected from collection by a lease: pid, start time,
- * expiry.
+ *     bytes are on disk: stage, verify, sync, rename, index, sync the directory.
+ * S3  Removing: the record goes first, durably; then what it alone needed is renamed into trash/;
+ *     deletion follows with no lock held, and is finished by whoever collects next.
+ * S4  Writers and checkpoints (there is none on close) are serialised under one flock: SQLite
+ *     before 3.51.3 can corrupt a WAL where two connections write or checkpoint at once. Readers
+ *     need no lock.
+ * S5  No lock is held across network, unpacking or unmounting, but that of the one stage entry
+ *     being made.
+ * S6  What is being added or used is protected from collection by a lease: pid, start time,
+ *     expiry.
  */
 #pragma once
 
@@ -73,6 +70,10 @@ int store_blob_read(struct store *s, struct arena *a, const char *digest, size_t
 
 /* ---- stage ---- */
 
+/* The same for a file dir/name on the same file system, which is renamed; its digest has been
+ * verified by the caller. Durable on return. */
+int store_blob_adopt(struct store *s, int dir, const char *name, const char *digest, struct err *e);
+
 /* A directory of our own below stage/, held by a flock. Two processes that stage the same name:
  * the second waits until the first is done (it then should look again whether what it wants
  * exists), or gets ERR_STATE with nowait. What a dead process left is found there again: a
@@ -98,12 +99,16 @@ struct layer {
         uint64_t entries;
         bool leans; /* on lower layers: keyed by chainID */
 };
-/* The unpacked layer of diff_id, or of chain (where it leans); ERR_NOT_FOUND. */
+/* The key of a layer from its diffID or, where it leans, its chainID: the hex of a SHA-256, else
+ * that of the SHA-256 of the digest's text. */
+void store_layer_key(const char *digest, char ret[72]);
+/* The unpacked layer of diff_id, or of chain (where it leans; NULL: not asked); ERR_NOT_FOUND.
+ * Found without a lease it may be collected a moment later. */
 int store_layer_find(struct store *s, const char *diff_id, const char *chain, struct layer *ret,
                      struct err *e);
 /* S2: syncs the staged directory (syncfs, or fdatasync of its files), writes meta.json into it,
  * renames it to layers/KEY and indexes it. The stage is used up, also on failure. Somebody else's
- * equal layer is success. */
+ * equal layer is success. Where l->disk is 0 it is measured. */
 int store_layer_commit(struct store *s, struct stage *g, const struct layer *l, struct err *e);
 /* O_PATH|O_DIRECTORY of layers/KEY. */
 int store_layer_open(struct store *s, const char *key, int *ret_dir, struct err *e);
@@ -133,13 +138,14 @@ struct image {
         int64_t added;
         struct strings layers; /* keys, lowest first */
         struct strings diff_ids;
-        struct strings
-                names; /* tags, full; then names with digests (repository@digest) it was pulled by */
+        struct strings names; /* tags, full; then the names REPOSITORY@DIGEST it was pulled by */
         struct key_values labels;
         uint32_t containers; /* that use it */
 };
 /* Records an image whose manifest, config and layers are all present (checked: ERR_STATE names
- * what isn't). */
+ * what isn't). Of an index (manifest list) id is its own digest and there are no layers. size and
+ * containers are ignored; of names, tags are pointed at it (as store_tag does) and names with
+ * digests are kept, with those that it has already. */
 int store_image_add(struct store *s, const struct image *i, struct err *e);
 /* Lists of them, newest first; all in a. */
 struct image_filter {
@@ -166,24 +172,32 @@ int store_image_remove(struct store *s, const char *digest, bool wait, struct er
 
 /* ---- leases, collection, checks ---- */
 
-/* Protects from store_collect whatever is added from now on; ends with the process or
- * store_lease_end. */
+/* Protects from store_collect whatever nobody refers to: take it before looking for layers, end it
+ * once the image is recorded. It ends with the process, after 24 hours, or with store_lease_end,
+ * which also does a collection that had to wait for it. Where what is an image's manifest digest,
+ * that image alone is in use, by a container, for as long as the process lives. */
 int store_lease(struct store *s, const char *what, int64_t *ret_id, struct err *e);
 void store_lease_end(struct store *s, int64_t id);
 struct collected {
         uint64_t layers, blobs, stages, bytes;
 };
-/* Mark and sweep: deletes layers, blobs and abandoned stages that no image, container or lease
- * refers to. */
-int store_collect(struct store *s, bool wait, struct collected *ret, struct err *e);
+enum collect {
+        COLLECT_WAIT = 1 << 0,   /* return when all is deleted; otherwise a child does it */
+        COLLECT_STAGES = 1 << 1, /* also downloads that could go on, not only those of old */
+};
+/* Mark and sweep: removes layers, blobs and abandoned stages that no image, container or lease
+ * refers to, and finishes deletions that were interrupted. ret may be NULL. */
+int store_collect(struct store *s, unsigned flags, struct collected *ret, struct err *e);
 struct usage {
         struct {
                 uint64_t count, active, size, reclaimable;
-        } images, containers, volumes, blobs, stages;
+        } images, containers, volumes, blobs, stages, trash;
 };
 int store_usage(struct store *s, struct usage *ret, struct err *e);
 struct finding {
-        const char *object, *problem, *remedy;
+        const char *object;  /* "layer 4f2a...", "tag docker.io/library/busybox:latest" */
+        const char *problem; /* "layer.tar is missing" */
+        const char *remedy;  /* a sentence, or NULL */
         bool repaired;
 };
 /* Verifies everything: index against disk, digests of blobs, with `deep` also each layer's bytes

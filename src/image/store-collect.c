@@ -1,0 +1,320 @@
+/* Collection: what nobody refers to is renamed into trash/ under the lock, and deleted without it,
+ * by a child that outlives the command. What a child did not get to, the next one does. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "image/snapshot.h"
+#include "image/store-internal.h"
+
+/* A stage that nobody works at for this long won't be taken up again. */
+enum { STAGE_SECONDS = 24 * 3600 };
+
+int each_in(int top, int (*each)(void *ctx, int dir, const char *name), void *ctx)
+{
+        int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+        if (!d) {
+                r = -errno;
+                fd_close(fd);
+                return r;
+        }
+        for (struct dirent *entry; r == 0 && (entry = readdir(d));)
+                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
+                        r = each(ctx, top, entry->d_name);
+        closedir(d);
+        return r;
+}
+
+int each_entry(struct store *s, enum store_sub sub,
+               int (*each)(void *ctx, int dir, const char *name), void *ctx, struct err *e)
+{
+        int top = store_sub(s, sub, e);
+
+        if (top < 0)
+                return -1;
+        if (faccessat(top, ".", R_OK, AT_EACCESS) < 0)
+                return err_sys(e, errno, "cannot list \"%s/%s\"", s->path, store_sub_names[sub]);
+        return each_in(top, each, ctx);
+}
+
+/* ---- the trash ---- */
+
+int trash_take(struct store *s, int dir, const char *name)
+{
+        int trash = store_sub(s, SUB_TRASH, NULL);
+        struct timespec now;
+        char as[192];
+
+        if (trash < 0)
+                return -EIO;
+        clock_gettime(CLOCK_REALTIME, &now);
+        for (unsigned n = 0;; n++) {
+                snprintf(as, sizeof as, "%.80s.%lld.%ld.%d.%u", name, (long long)now.tv_sec,
+                         now.tv_nsec, getpid(), n);
+                if (renameat2(dir, name, trash, as, RENAME_NOREPLACE) == 0)
+                        return 0;
+                if (errno != EEXIST)
+                        return -errno;
+        }
+}
+
+/* Deletes a tree by descriptors, following nothing; what others delete meanwhile is no error. */
+static void delete_tree(int dir, const char *name, uint64_t *bytes, unsigned depth)
+{
+        struct stat st;
+        DIR *d;
+        int fd;
+
+        if (unlinkat(dir, name, 0) == 0 || (errno != EISDIR && errno != EPERM) || depth > 4096)
+                return;
+        fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
+                fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        d = fd < 0 ? NULL : fdopendir(fd);
+        if (!d) {
+                fd_close(fd);
+                return;
+        }
+        /* Rootless: an image's directories may lack the owner's bits. */
+        if (fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700)
+                fchmod(fd, 0700);
+        for (struct dirent *entry; (entry = readdir(d));) {
+                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
+                        continue;
+                if (bytes && entry->d_type == DT_REG &&
+                    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
+                        *bytes += (uint64_t)st.st_blocks * 512;
+                delete_tree(fd, entry->d_name, bytes, depth + 1);
+        }
+        closedir(d);
+        unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+static int delete_entry(void *ctx, int dir, const char *name)
+{
+        char key[72] = "";
+        AUTO_FD int layer = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        /* What was a layer may be mounted: KEY.something. */
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(name, "."), name);
+        if (layer >= 0 && strlen(key) == 64)
+                snapshot_forget(NULL, key, layer);
+        delete_tree(dir, name, ctx, 0);
+        return 0;
+}
+
+static int not_empty(void *ctx, int dir, const char *name)
+{
+        return 1;
+}
+
+/* The deleting process: of its own session, holding nothing of ours but the trash's directory, and
+ * in nobody's way. */
+static void delete_detached(struct store *s)
+{
+        int trash = s->sub[SUB_TRASH], null;
+
+        setsid();
+        if (fork() != 0)
+                _exit(0);
+        null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int fd = 0; fd < 3; fd++)
+                dup2(null, fd);
+        dup2(trash, 3);
+        syscall(SYS_close_range, 4u, ~0u, 0u);
+        signal(SIGINT, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+        setpriority(PRIO_PROCESS, 0, 19);
+        syscall(SYS_ioprio_set, 1, 0, 3 << 13); /* of this process; the idle class */
+        s->sub[SUB_TRASH] = 3;
+        each_entry(s, SUB_TRASH, delete_entry, NULL, NULL);
+        _exit(0);
+}
+
+int trash_empty(struct store *s, bool wait, uint64_t *ret_bytes, struct err *e)
+{
+        int any = each_entry(s, SUB_TRASH, not_empty, NULL, e);
+        uint64_t bytes = 0;
+        pid_t child;
+
+        if (any <= 0)
+                return any;
+        if (wait) {
+                if (each_entry(s, SUB_TRASH, delete_entry, &bytes, e) < 0)
+                        return -1;
+                if (ret_bytes)
+                        *ret_bytes = bytes;
+                return 0;
+        }
+        child = fork();
+        if (child == 0)
+                delete_detached(s);
+        if (child > 0)
+                while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+                        ;
+        return 0; /* a child that could not be made leaves it to the next collection */
+}
+
+/* ---- the sweep ---- */
+
+struct sweep {
+        struct store *store;
+        struct collected *count;
+        struct err *e;
+        enum hash_alg alg;
+        bool stages;
+};
+
+/* 1: some image uses it; 0: none; -1. */
+static int used(struct store *s, const char *object, struct err *e)
+{
+        AUTO_ROWS rows = { 0 };
+
+        if (db_query(s, Q_USED, &rows, e, "s", object) < 0)
+                return -1;
+        return db_next(&rows);
+}
+
+static int sweep_layers(struct sweep *w)
+{
+        AUTO_ARENA a = { 0 };
+        struct strings keys = { 0 };
+        int layers = store_sub(w->store, SUB_LAYERS, w->e), more;
+
+        if (layers < 0)
+                return -1;
+        {
+                AUTO_ROWS rows = { 0 };
+
+                if (db_query(w->store, Q_LAYERS_UNUSED, &rows, w->e, NULL) < 0)
+                        return -1;
+                while ((more = db_next(&rows)) > 0) {
+                        strings_add(&a, &keys, db_str(&rows, &a, 0));
+                        w->count->bytes += (uint64_t)db_int(&rows, 1);
+                        w->count->layers++;
+                }
+                if (more < 0)
+                        return -1;
+        }
+        for (size_t i = 0; i < keys.n; i++) {
+                int r = trash_take(w->store, layers, keys.v[i]);
+
+                if (r < 0 && r != -ENOENT)
+                        return err_sys(w->e, r, "cannot remove layer %s", keys.v[i]);
+                if (db_run(w->store, Q_LAYER_DEL, w->e, "s", keys.v[i]) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+static int sweep_blob(void *ctx, int dir, const char *name)
+{
+        struct sweep *w = ctx;
+        AUTO_FREE char *digest =
+                mem_printf("sha%s:%s", w->alg == HASH_SHA512 ? "512" : "256", name);
+        struct stat st;
+        int r = used(w->store, digest, w->e);
+
+        if (r != 0)
+                return MIN(r, 0);
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                w->count->bytes += (uint64_t)st.st_blocks * 512;
+        if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+                return err_sys(w->e, errno, "cannot remove blob %s", digest);
+        w->count->blobs++;
+        return 0;
+}
+
+int sweep(struct store *s, struct collected *ret, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        struct strings pins = { 0 };
+        struct collected count = { 0 };
+        struct sweep w = { .store = s, .count = &count, .e = e };
+        bool adding;
+
+        if (leases_read(s, &a, &pins, &adding, e) < 0 || db_run(s, Q_USES_PRUNE, e, NULL) < 0 ||
+            db_run(s, Q_META_SET, e, "si", "collect", (int64_t)adding) < 0)
+                return -1;
+        if (!adding) {
+                if (sweep_layers(&w) < 0 || each_entry(s, SUB_SHA256, sweep_blob, &w, e) < 0)
+                        return -1;
+                w.alg = HASH_SHA512;
+                if (each_entry(s, SUB_SHA512, sweep_blob, &w, e) < 0 ||
+                    db_run(s, Q_SOURCES_PRUNE, e, NULL) < 0)
+                        return -1;
+        }
+        if (ret)
+                *ret = count;
+        return 0;
+}
+
+/* ---- stages ---- */
+
+static void sweep_one_stage(struct sweep *w, int dir, const char *name, const struct stat *st)
+{
+        struct stage g;
+
+        if (!w->stages && time(NULL) - st->st_mtim.tv_sec < STAGE_SECONDS)
+                return;
+        if (stage_open(w->store, name, true, &g, NULL) < 0)
+                return;
+        if (trash_take(w->store, dir, name) == 0)
+                w->count->stages++;
+        stage_remove(w->store, &g);
+}
+
+static int sweep_stage(void *ctx, int dir, const char *name)
+{
+        struct sweep *w = ctx;
+        struct stat st;
+
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        if (S_ISDIR(st.st_mode)) {
+                sweep_one_stage(w, dir, name, &st);
+        } else if (str_ends(name, ".lock")) {
+                /* Of a stage that was renamed into its place by somebody who was killed then. */
+                AUTO_FREE char *of = mem_printf("%.*s", (int)strlen(name) - 5, name);
+
+                if (faccessat(dir, of, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+                        sweep_one_stage(w, dir, of, &st);
+        } else {
+                trash_take(w->store, dir, name);
+        }
+        return 0;
+}
+
+int store_collect(struct store *s, unsigned flags, struct collected *ret, struct err *e)
+{
+        struct collected count = { 0 };
+        struct sweep w = { .store = s, .count = &count, .stages = flags & COLLECT_STAGES };
+        uint64_t bytes = 0;
+
+        if (store_begin(s, e) < 0)
+                return -1;
+        if (sweep(s, &count, e) < 0) {
+                store_abort(s);
+                return -1;
+        }
+        if (store_commit(s, 1u << SUB_LAYERS, e) < 0 ||
+            each_entry(s, SUB_STAGE, sweep_stage, &w, e) < 0)
+                return -1;
+        if (trash_empty(s, flags & COLLECT_WAIT, &bytes, e) < 0)
+                return -1;
+        count.bytes = MAX(count.bytes, bytes);
+        if (ret)
+                *ret = count;
+        return 0;
+}

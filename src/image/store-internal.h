@@ -1,0 +1,180 @@
+/* What the store's own files share: the handle, the index, transactions. See store.h for the
+ * theory and the invariants. */
+#pragma once
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "codec/json.h"
+#include "image/store.h"
+
+/* The directories whose times the index remembers (S1), then the others. */
+enum store_sub {
+        SUB_IMAGES,
+        SUB_REFS,
+        SUB_LAYERS,
+        SUB_TRACKED,
+        SUB_STAGE = SUB_TRACKED,
+        SUB_TRASH,
+        SUB_BLOBS,
+        SUB_SHA256,
+        SUB_SHA512,
+        SUB_MAX
+};
+extern const char *const store_sub_names[SUB_MAX];
+
+struct store {
+        int dir; /* O_PATH */
+        char *path;
+        const struct log *log;
+        sqlite3 *db;
+        sqlite3_stmt *cached[64]; /* by enum query */
+        int sub[SUB_MAX];         /* directories, opened when first needed; -1 */
+        int lock;                 /* db.lock; -1: this store can't be written */
+        bool locked;
+        struct stat db_stat; /* of the file that db is */
+};
+
+/* A directory of the store, opened once; -1 with e filled. */
+int store_sub(struct store *s, enum store_sub which, struct err *e);
+
+/* ---- statements ---- */
+
+enum query {
+        Q_BEGIN,
+        Q_COMMIT,
+        Q_ROLLBACK,
+        Q_META_GET,
+        Q_META_SET,
+        Q_IMAGE_ADD,
+        Q_IMAGE_DEL,
+        Q_IMAGES,
+        Q_IMAGE_BY_DIGEST,
+        Q_IMAGE_BY_NAME,
+        Q_IMAGE_BY_SUFFIX,
+        Q_IMAGE_BY_ID,
+        Q_IMAGE_BY_REPO_DIGEST,
+        Q_IMAGE_DIGESTS,
+        Q_USES_ADD,
+        Q_USES_DEL,
+        Q_USES_PRUNE,
+        Q_USED,
+        Q_REF_SET,
+        Q_REF_DEL,
+        Q_REF_DEL_IMAGE,
+        Q_REF_OF,
+        Q_REF_GET,
+        Q_REFS,
+        Q_LAYER_ADD,
+        Q_LAYER_DEL,
+        Q_LAYER_GET,
+        Q_LAYERS,
+        Q_LAYERS_UNUSED,
+        Q_SOURCE_ADD,
+        Q_SOURCES,
+        Q_SOURCES_PRUNE,
+        Q_LEASE_ADD,
+        Q_LEASE_DEL,
+        Q_LEASES,
+        Q_USAGE,
+        Q_MAX
+};
+
+/* A statement being stepped; db_end() it before the next use of the same one. */
+struct rows {
+        struct store *store;
+        sqlite3_stmt *st;
+        struct err *e;
+};
+/* Binds by types: 's' const char * (NULL allowed), 'i' int64_t. -1 with e filled. */
+int db_query(struct store *s, enum query q, struct rows *ret, struct err *e, const char *types,
+             ...);
+int db_next(struct rows *r); /* 1: a row; 0: no more; -1 with e filled */
+void db_end(struct rows *r);
+static inline void rows_done_p(struct rows *r)
+{
+        db_end(r);
+}
+#define AUTO_ROWS __attribute__((cleanup(rows_done_p))) struct rows
+/* Runs one that gives no rows. */
+int db_run(struct store *s, enum query q, struct err *e, const char *types, ...);
+const char *db_str(struct rows *r, struct arena *a, int column); /* a copy; NULL for NULL */
+const char *db_text(struct rows *r, int column);                 /* until the next step; "" */
+int64_t db_int(struct rows *r, int column);
+int db_error(struct store *s, int code, const char *what, struct err *e);
+
+int db_open(struct store *s, struct err *e);
+int db_open_locked(struct store *s, struct err *e); /* the lock is held by the caller */
+/* Moves a damaged index aside and makes a new one from the disk. */
+int db_remake(struct store *s, struct err *e);
+void db_close(struct store *s);
+
+/* ---- transactions: hold db.lock, and the index agrees with the disk at their start ---- */
+
+int store_begin(struct store *s, struct err *e);
+/* changed: bits 1 << SUB_* of the tracked directories in which something was made or removed. */
+int store_commit(struct store *s, unsigned changed, struct err *e);
+void store_abort(struct store *s);
+/* Whether index and disk agree, by the directories' times. -1 with e filled. */
+int store_agrees(struct store *s, struct err *e);
+/* Makes the index agree with what is on disk; within a transaction. findings may be NULL. */
+struct findings;
+int store_reconcile(struct store *s, struct findings *f, struct err *e);
+
+struct findings {
+        struct arena *a;
+        struct finding *v;
+        size_t n;
+};
+void finding_add(struct findings *f, bool repaired, const char *object, const char *problem,
+                 const char *remedy);
+
+/* ---- records ---- */
+
+/* Writes or reads images/HEX, refs/HEX and layers/KEY/meta.json. Readers: 0, or -1 with e filled
+ * (ERR_INVALID: damaged). */
+void record_image_write(const struct image *i, struct buf *out);
+int record_image_read(int dir, const char *name, struct arena *a, struct image *ret, struct err *e);
+void record_ref_write(const char *name, const char *digest, struct buf *out);
+int record_ref_read(int dir, const char *name, struct arena *a, const char **ret_name,
+                    const char **ret_digest, struct err *e);
+void record_layer_write(const struct layer *l, struct buf *out);
+int record_layer_read(int dir, const char *key, struct layer *ret, struct err *e);
+void record_ref_file(const char *name, char ret[DIGEST_CAP]); /* HEX of a tag */
+
+/* Puts an image's row and what it uses into the index. */
+int index_image(struct store *s, const struct image *i, struct err *e);
+int index_layer(struct store *s, const struct layer *l, struct err *e);
+/* Blobs and layers of an image, by its manifest; strings in a. */
+int image_uses(struct store *s, struct arena *a, const struct image *i, struct strings *ret,
+               struct err *e);
+/* Whether an image's blobs and layers are there: ERR_STATE names what isn't. */
+int image_present(struct store *s, const struct image *i, struct err *e);
+
+/* "a b c" as strings in a, and back. */
+struct strings strings_split(struct arena *a, const char *text);
+const char *strings_join(struct arena *a, const struct strings *l);
+void strings_add(struct arena *a, struct strings *l, const char *s);
+bool strings_has(const struct strings *l, const char *s);
+void labels_write(const struct key_values *l, struct json_writer *w, const char *name);
+int labels_read(struct arena *a, const struct json *j, struct key_values *ret);
+
+/* ---- leases, collection ---- */
+
+/* Leases that live; those that don't are dropped where the store can be written. *ret_pins: images
+ * in use by containers (one string each use); *ret_adding: whether anything is being added. */
+int leases_read(struct store *s, struct arena *a, struct strings *ret_pins, bool *ret_adding,
+                struct err *e);
+/* Moves dir/name into trash/ under a name of its own; -ENOENT where there is none. */
+int trash_take(struct store *s, int dir, const char *name);
+/* Deletes what is in trash/: here with wait, else in a child that outlives us. */
+int trash_empty(struct store *s, bool wait, uint64_t *ret_bytes, struct err *e);
+/* Within a transaction: unused layers, blobs and uses go. */
+int sweep(struct store *s, struct collected *ret, struct err *e);
+/* Calls each for the entries of a directory but "." and ".."; stops at non-zero and returns it. */
+int each_entry(struct store *s, enum store_sub sub,
+               int (*each)(void *ctx, int dir, const char *name), void *ctx, struct err *e);
+int each_in(int dir, int (*each)(void *ctx, int dir, const char *name), void *ctx); /* or -errno */
+/* The path of a checked digest below the store: "blobs/sha256/HEX". */
+void blob_path(const char *digest, char ret[160]);

@@ -1,0 +1,138 @@
+/* What the store takes on disk, and what of it could be given back. */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/str.h"
+#include "image/store-internal.h"
+
+struct count {
+        struct store *store;
+        struct usage *usage;
+        enum hash_alg alg;
+        struct err *e;
+};
+
+static int count_blob(void *ctx, int dir, const char *name)
+{
+        struct count *c = ctx;
+        AUTO_FREE char *digest =
+                mem_printf("sha%s:%s", c->alg == HASH_SHA512 ? "512" : "256", name);
+        AUTO_ROWS rows = { 0 };
+        struct stat st;
+        int used;
+
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        if (db_query(c->store, Q_USED, &rows, c->e, "s", digest) < 0 || (used = db_next(&rows)) < 0)
+                return -1;
+        c->usage->blobs.count++;
+        c->usage->blobs.size += (uint64_t)st.st_blocks * 512;
+        if (used)
+                c->usage->blobs.active++;
+        else
+                c->usage->blobs.reclaimable += (uint64_t)st.st_blocks * 512;
+        return 0;
+}
+
+/* Adds what a file or tree takes to the uint64_t that ctx is. */
+static int add_size(void *ctx, int dir, const char *name)
+{
+        uint64_t *total = ctx;
+        struct stat st;
+
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        *total += (uint64_t)st.st_blocks * 512;
+        if (S_ISDIR(st.st_mode)) {
+                AUTO_FD int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+                if (fd >= 0)
+                        each_in(fd, add_size, total);
+        }
+        return 0;
+}
+
+static uint64_t tree_size(int dir, const char *name)
+{
+        uint64_t total = 0;
+
+        add_size(&total, dir, name);
+        return total;
+}
+
+static int count_stage(void *ctx, int dir, const char *name)
+{
+        struct count *c = ctx;
+        uint64_t size;
+        struct stage g;
+
+        if (str_ends(name, ".lock"))
+                return 0;
+        size = tree_size(dir, name);
+        c->usage->stages.count++;
+        c->usage->stages.size += size;
+        if (c->store->lock >= 0 && stage_open(c->store, name, true, &g, NULL) == 0) {
+                stage_keep(c->store, &g);
+                c->usage->stages.reclaimable += size;
+        } else {
+                c->usage->stages.active++;
+        }
+        return 0;
+}
+
+static int count_trash(void *ctx, int dir, const char *name)
+{
+        struct count *c = ctx;
+        uint64_t size = tree_size(dir, name);
+
+        c->usage->trash.count++;
+        c->usage->trash.size += size;
+        c->usage->trash.reclaimable += size;
+        return 0;
+}
+
+/* A layer counts once, however many images share it; it can be given back unless a container uses
+ * an image that has it. */
+static int count_layers(struct count *c)
+{
+        AUTO_ROWS rows = { 0 };
+        int more;
+
+        if (db_query(c->store, Q_USAGE, &rows, c->e, NULL) < 0)
+                return -1;
+        while ((more = db_next(&rows)) > 0) {
+                uint64_t disk = (uint64_t)db_int(&rows, 1);
+
+                c->usage->images.size += disk;
+                if (!db_int(&rows, 3))
+                        c->usage->images.reclaimable += disk;
+        }
+        return more;
+}
+
+int store_usage(struct store *s, struct usage *ret, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        struct usage u = { 0 };
+        struct count c = { .store = s, .usage = &u, .e = e };
+        struct image *images;
+        size_t n;
+
+        if (store_images(s, &a, NULL, &images, &n, e) < 0 || count_layers(&c) < 0)
+                return -1;
+        u.images.count = n;
+        for (size_t i = 0; i < n; i++) {
+                u.images.active += images[i].containers > 0;
+                u.containers.count += images[i].containers;
+                u.containers.active += images[i].containers;
+        }
+        if (each_entry(s, SUB_SHA256, count_blob, &c, e) < 0)
+                return -1;
+        c.alg = HASH_SHA512;
+        if (each_entry(s, SUB_SHA512, count_blob, &c, e) < 0 ||
+            each_entry(s, SUB_STAGE, count_stage, &c, e) < 0 ||
+            each_entry(s, SUB_TRASH, count_trash, &c, e) < 0)
+                return -1;
+        *ret = u;
+        return 0;
+}
