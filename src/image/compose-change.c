@@ -4,11 +4,12 @@
 
 #include "base/path.h"
 #include "base/str.h"
+#include "codec/json-utf8.h"
 #include "codec/json.h"
 #include "image/compose.h"
 #include "kernel/signals.h"
 
-#define WORDS_MAX 4096 /* of one change, and ports of all */
+#define PORTS_MAX 1024 /* of one range */
 
 static void add(struct arena *a, struct strings *s, const char *text)
 {
@@ -61,12 +62,11 @@ static int split(struct arena *a, const char *value, struct strings *ret, struct
 {
         char *word;
 
+        ret->v = arena_array(a, const char *, strlen(value) / 2 + 1);
         while (next_word(a, &value, &word)) {
                 if (!word)
                         return err_set(e, ERR_INVALID, "a quote is not closed");
-                if (ret->n == WORDS_MAX)
-                        return err_set(e, ERR_LIMIT, "more than %d words", WORDS_MAX);
-                add(a, ret, word);
+                ret->v[ret->n++] = word;
         }
         return 0;
 }
@@ -77,7 +77,7 @@ static bool parse_array(struct arena *a, const char *value, struct strings *ret)
         struct json j;
 
         if (*value != '[' || json_parse(a, value, strlen(value), NULL, &j, NULL) < 0 ||
-            j.type != JSON_ARRAY || j.n > WORDS_MAX)
+            j.type != JSON_ARRAY)
                 return false;
         for (uint32_t i = 0; i < j.n; i++)
                 if (j.items[i].type != JSON_STRING || strlen(j.items[i].s) != j.items[i].n)
@@ -202,8 +202,8 @@ static int expose(struct arena *a, struct image_config *c, const char *word, str
         if (protocol < 0 || str_to_u32(text, &first) < 0 ||
             str_to_u32(dash ? dash : text, &last) < 0 || first < 1 || last > 65535 || first > last)
                 return err_set(e, ERR_INVALID, "\"%s\" is no port, such as 80 or 53/udp", word);
-        if (c->exposed_ports.n + (last - first) >= WORDS_MAX)
-                return err_set(e, ERR_LIMIT, "more than %d ports", WORDS_MAX);
+        if (last - first >= PORTS_MAX)
+                return err_set(e, ERR_LIMIT, "\"%s\" is more than %d ports", word, PORTS_MAX);
         for (uint32_t p = first; p <= last; p++)
                 add_once(a, &c->exposed_ports, arena_printf(a, "%u/%s", p, protocols[protocol]));
         return 0;
@@ -309,6 +309,16 @@ static const struct instruction *parse(struct arena *a, const char *text, const 
         return NULL;
 }
 
+/* JSON has no other texts: what is none would be written as another. */
+static bool is_utf8(const char *s)
+{
+        size_t n = strlen(s), len = 1;
+
+        for (size_t i = 0; i < n && len; i += len)
+                len = json_utf8_len(s + i, n - i);
+        return len > 0;
+}
+
 int compose_change(struct arena *a, const struct strings *changes, struct image_config *c,
                    struct err *e)
 {
@@ -318,6 +328,8 @@ int compose_change(struct arena *a, const struct strings *changes, struct image_
                 const char *value;
                 const struct instruction *in = parse(a, changes->v[i], &value);
 
+                if (!is_utf8(changes->v[i]))
+                        return err_set(e, ERR_INVALID, "change %zu is not UTF-8", i + 1);
                 if (!in) {
                         err_set(e, ERR_INVALID, "change \"%s\" is not understood", changes->v[i]);
                         return err_hint(e, "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, "

@@ -156,6 +156,7 @@ static void test_change(void **state)
                 { "ONBUILD from scratch", NULL },
                 { "STOPSIGNAL SIGNONE", NULL },
                 { "VOLUME [\"\"]", NULL },
+                { "USER \xff", NULL },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
