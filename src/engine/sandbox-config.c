@@ -1,19 +1,13 @@
 /* The config.json of a sandbox. */
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "base/mem.h"
-#include "base/path.h"
 #include "base/str.h"
 #include "codec/json.h"
-#include "engine/sandbox.h"
+#include "engine/sandbox-internal.h"
 #include "engine/user.h"
 
 /* podman's default set. docker's has MKNOD, NET_RAW and AUDIT_WRITE besides, for which a sandbox
@@ -66,34 +60,6 @@ const char *const sandbox_denied_syscalls[] = {
         NULL,
 };
 
-struct mount {
-        const char *destination, *type, *source;
-        const char *options[7];
-};
-static const struct mount mounts[] = {
-        { "/proc", "proc", "proc", { "nosuid", "noexec", "nodev" } },
-        { "/dev", "tmpfs", "tmpfs", { "nosuid", "strictatime", "mode=755", "size=65536k" } },
-        { "/dev/pts",
-          "devpts",
-          "devpts",
-          { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
-        { "/dev/shm", "tmpfs", "shm", { "nosuid", "noexec", "nodev", "mode=1777", "size=65536k" } },
-        { "/dev/mqueue", "mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
-        { "/sys/fs/cgroup", "cgroup", "cgroup", { "nosuid", "noexec", "nodev", "relatime", "ro" } },
-};
-/* Without a network namespace of its own, a fresh sysfs would be the host's: bound read-only
- * then. */
-static const struct mount sys_own = {
-        "/sys", "sysfs", "sysfs", { "nosuid", "noexec", "nodev", "ro" }
-};
-static const struct mount sys_host = {
-        "/sys", "bind", "/sys", { "rbind", "nosuid", "noexec", "nodev", "rro" }
-};
-/* In the host's root these hold sockets and files of its services. */
-static const struct mount host_only[] = {
-        { "/run", "tmpfs", "tmpfs", { "nosuid", "nodev", "mode=755" } },
-        { "/tmp", "tmpfs", "tmpfs", { "nosuid", "nodev", "mode=1777" } },
-};
 static const char *const masked[] = {
         "/proc/acpi",
         "/proc/asound",
@@ -111,73 +77,6 @@ static const char *const masked[] = {
 static const char *const readonly[] = {
         "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
-
-static void put_mount(struct json_writer *w, const struct mount *m)
-{
-        json_open(w, NULL, '{');
-        json_put_str(w, "destination", m->destination);
-        json_put_str(w, "type", m->type);
-        json_put_str(w, "source", m->source);
-        json_open(w, "options", '[');
-        for (size_t i = 0; i < ARRAY_SIZE(m->options) && m->options[i]; i++)
-                json_put_str(w, NULL, m->options[i]);
-        json_close(w, ']');
-        json_close(w, '}');
-}
-
-/* SOURCE:DESTINATION[:OPTION,...]; options as in config.json, with ro, rw, and "rbind" implied. */
-static int put_volume(struct json_writer *w, const char *text, struct err *e)
-{
-        AUTO_ARENA a = { 0 };
-        const char *parts[3] = { NULL }, *at = text, *part, *option;
-        size_t n = 0, len;
-
-        while (n < 3 && str_next(&at, ':', &part, &len))
-                parts[n++] = arena_strndup(&a, part, len);
-        if (n < 2 || at || parts[0][0] != '/' || parts[1][0] != '/') {
-                err_set(e, ERR_INVALID, "--volume: \"%s\" is not SOURCE:DESTINATION[:OPTIONS]",
-                        text);
-                return err_hint(e, "both must be absolute paths; named volumes are not built yet");
-        }
-        if (access(parts[0], F_OK) < 0)
-                return err_sys(e, errno, "--volume: cannot use \"%s\"", parts[0]);
-        json_open(w, NULL, '{');
-        json_put_str(w, "destination", parts[1]);
-        json_put_str(w, "type", "bind");
-        json_put_str(w, "source", parts[0]);
-        json_open(w, "options", '[');
-        json_put_str(w, NULL, "rbind");
-        json_put_str(w, NULL, "rprivate");
-        json_put_str(w, NULL, "nosuid");
-        json_put_str(w, NULL, "nodev");
-        for (at = parts[2]; str_next(&at, ',', &option, &len);)
-                json_put_str(w, NULL,
-                             str_eq(arena_strndup(&a, option, len), "ro")
-                                     ? "rro"
-                                     : arena_strndup(&a, option, len));
-        json_close(w, ']');
-        json_close(w, '}');
-        return 0;
-}
-
-static int put_mounts(const struct sandbox *s, struct json_writer *w, struct err *e)
-{
-        json_open(w, "mounts", '[');
-        for (size_t i = 0; i < ARRAY_SIZE(mounts) - 1; i++)
-                put_mount(w, &mounts[i]);
-        if (s->network == NETWORK_HOST)
-                put_mount(w, &sys_host);
-        else
-                put_mount(w, &sys_own);
-        put_mount(w, &mounts[ARRAY_SIZE(mounts) - 1]);
-        for (size_t i = 0; !s->rootfs && i < ARRAY_SIZE(host_only); i++)
-                put_mount(w, &host_only[i]);
-        for (size_t i = 0; i < s->volumes.n; i++)
-                if (put_volume(w, s->volumes.v[i], e) < 0)
-                        return -1;
-        json_close(w, ']');
-        return 0;
-}
 
 static bool named(const struct strings *list, const char *cap)
 {
@@ -210,51 +109,51 @@ static void put_cap_set(const struct sandbox *s, struct json_writer *w, const ch
         json_close(w, ']');
 }
 
-static void put_env(const struct sandbox *s, struct json_writer *w, const struct user *u)
+/* HOME is the user's, unless the image or the caller say otherwise. */
+static void put_env(const struct run *r, struct json_writer *w, const struct user *u)
 {
-        const char *term = getenv("TERM");
+        const struct strings *env = &r->settings.env;
         AUTO_ARENA a = { 0 };
+        bool home = false;
 
         json_open(w, "env", '[');
-        json_put_str(w, NULL, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        json_put_str(w, NULL, arena_printf(&a, "HOME=%s", u->home));
-        json_put_str(w, NULL, "container=berth");
-        if (s->tty)
-                json_put_str(w, NULL,
-                             arena_printf(&a, "TERM=%s", str_empty(term) ? "xterm" : term));
-        for (size_t i = 0; i < s->env.n; i++) {
-                const char *value = strchr(s->env.v[i], '=') ? NULL : getenv(s->env.v[i]);
-
-                /* A bare name passes on our own value, as with docker. */
-                if (strchr(s->env.v[i], '='))
-                        json_put_str(w, NULL, s->env.v[i]);
-                else if (value)
-                        json_put_str(w, NULL, arena_printf(&a, "%s=%s", s->env.v[i], value));
+        for (size_t i = 0; i < env->n; i++) {
+                json_put_str(w, NULL, env->v[i]);
+                home |= str_after(env->v[i], "HOME=") != NULL;
         }
+        if (!home)
+                json_put_str(w, NULL, arena_printf(&a, "HOME=%s", u->home));
         json_close(w, ']');
 }
 
-static void put_process(const struct sandbox *s, struct json_writer *w, const struct user *u)
+static void put_user(struct json_writer *w, const struct user *u)
 {
-        json_open(w, "process", '{');
-        json_put_bool(w, "terminal", s->tty);
         json_open(w, "user", '{');
         json_put_u64(w, "uid", u->uid);
         json_put_u64(w, "gid", u->gid);
-        json_close(w, '}');
-        json_open(w, "args", '[');
-        for (size_t i = 0; i < s->args.n; i++)
-                json_put_str(w, NULL, s->args.v[i]);
-        if (s->args.n == 0)
-                json_put_str(w, NULL, "/bin/sh");
+        json_open(w, "additionalGids", '[');
+        for (size_t i = 0; i < u->ngids; i++)
+                json_put_u64(w, NULL, u->gids[i]);
         json_close(w, ']');
-        put_env(s, w, u);
-        json_put_str(w, "cwd", s->workdir ? s->workdir : "/");
+        json_close(w, '}');
+}
+
+static void put_process(const struct run *r, struct json_writer *w, const struct user *u)
+{
+        json_open(w, "process", '{');
+        json_put_bool(w, "terminal", r->s->tty);
+        put_user(w, u);
+        json_open(w, "args", '[');
+        for (size_t i = 0; i < r->settings.args.n; i++)
+                json_put_str(w, NULL, r->settings.args.v[i]);
+        json_close(w, ']');
+        put_env(r, w, u);
+        json_put_str(w, "cwd", r->settings.workdir);
         json_open(w, "capabilities", '{');
-        put_cap_set(s, w, "bounding");
+        put_cap_set(r->s, w, "bounding");
         if (u->uid == 0) {
-                put_cap_set(s, w, "effective");
-                put_cap_set(s, w, "permitted");
+                put_cap_set(r->s, w, "effective");
+                put_cap_set(r->s, w, "permitted");
         }
         json_close(w, '}');
         json_put_bool(w, "noNewPrivileges", true);
@@ -363,28 +262,36 @@ static void put_linux(const struct sandbox *s, struct json_writer *w)
         json_close(w, '}');
 }
 
-int sandbox_config(const struct sandbox *s, const char *root, struct buf *out, struct err *e)
+/* image-spec conversion.md. Labels are not copied: a runtime acts on annotations, and an image is
+ * not to tell it what to do. */
+static void put_annotations(const struct run *r, struct json_writer *w)
 {
-        struct json_writer w = { .out = out, .fresh = true };
-        AUTO_FD int dir = open(s->rootfs ? s->rootfs : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        json_open(w, "annotations", '{');
+        if (r->settings.stop_signal)
+                json_put_str(w, "org.opencontainers.image.stopSignal", r->settings.stop_signal);
+        json_close(w, '}');
+}
+
+int sandbox_config(struct run *r, struct err *e)
+{
+        struct json_writer w = { .out = &r->json, .fresh = true };
+        const struct sandbox *s = r->s;
         AUTO_ARENA a = { 0 };
         struct user u;
 
-        if (dir < 0)
-                return err_sys(e, errno, "--rootfs: cannot open \"%s\"", s->rootfs);
-        if (user_find(&a, dir, s->user ? s->user : "0", &u, e) < 0)
-                return err_in(e, "--user");
+        if (user_find(&a, r->root, r->settings.user, &s->group_add, &u, e) < 0)
+                return err_in(e, s->user ? "--user" : "the image's user");
         json_open(&w, NULL, '{');
         json_put_str(&w, "ociVersion", "1.3.0");
         json_open(&w, "root", '{');
-        json_put_str(&w, "path", root);
+        json_put_str(&w, "path", r->root_path);
         json_put_bool(&w, "readonly", s->read_only);
         json_close(&w, '}');
         json_put_str(&w, "hostname", s->hostname ? s->hostname : s->name);
-        put_process(s, &w, &u);
-        if (put_mounts(s, &w, e) < 0)
-                return -1;
+        put_process(r, &w, &u);
+        mounts_write(s, &r->mounts, &w);
         put_linux(s, &w);
+        put_annotations(r, &w);
         json_close(&w, '}');
         return 0;
 }

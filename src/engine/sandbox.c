@@ -13,60 +13,124 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engine/sandbox-internal.h"
 #include "kernel/mount.h"
 #include "oci/runtime.h"
 
-/* The bundle is a tmpfs that exists in this process's mount namespace alone: config.json, the
- * overlay's two directories, and its mount point. */
-struct bundle {
-        char path[PATH_MAX];
-        int dir;
-};
+/* ---- steps of every root ---- */
 
-static int private_mounts(struct err *e)
+int step_settings(struct run *r, struct err *e)
 {
-        int r;
-
-        if (unshare(CLONE_NEWNS) < 0)
-                return err_sys(e, errno, "cannot make a mount namespace");
-        r = mount_propagation("/", mount_opt_find("rslave")->value, true);
-        return r < 0 ? err_sys(e, r, "cannot change the propagation of the host's mounts") : 0;
+        if (settings_merge(&r->arena, r->s, r->has_config ? &r->config : NULL, &r->settings, e) < 0)
+                return -1;
+        return mounts_given(&r->arena, r->s, &r->mounts, e);
 }
 
-static int mount_bundle(struct bundle *b, struct err *e)
+/* Where the workspaces of this kind of container are. */
+static const char *containers_dir(struct run *r)
+{
+        return r->store ? arena_printf(&r->arena, "%s/containers", store_path(r->store))
+                        : arena_printf(&r->arena, "%s/containers", r->p->run);
+}
+
+/* With --plan only its path is made up. What others left when they were killed goes first. */
+int step_workspace(struct run *r, struct err *e)
+{
+        const struct workspace_owner o = {
+                .id = r->s->name, .image = r->image.digest, .name = r->s->image, .oci = r->p->oci
+        };
+        const char *containers = containers_dir(r);
+
+        r->bundle = r->workspace.path;
+        if (r->plan) {
+                snprintf(r->workspace.path, sizeof r->workspace.path, "%s/%s", containers,
+                         r->s->name);
+                return 0;
+        }
+        workspace_sweep(containers, r->p->log);
+        return workspace_make(containers, &o, &r->workspace, e);
+}
+
+void undo_workspace(struct run *r)
+{
+        struct err e = { 0 };
+
+        if (workspace_remove(&r->workspace, &e) < 0)
+                log_err(r->p->log, LOG_LEVEL_WARNING, &e);
+}
+
+void print_workspace(struct run *r, struct buf *out)
+{
+        buf_printf(out, "engine: make-directory %s\n", r->workspace.path);
+}
+
+int private_mounts(struct run *r, int *ret_target, struct err *e)
+{
+        char path[PATH_MAX];
+        int n = snprintf(path, sizeof path, "%s/bundle", r->p->run), status;
+
+        if (n < 0 || (size_t)n >= sizeof path)
+                return err_set(e, ERR_INVALID, "--runroot: \"%s\" is too long", r->p->run);
+        if ((mkdir(r->p->run, 0711) < 0 && errno != EEXIST) ||
+            (mkdir(path, 0700) < 0 && errno != EEXIST))
+                return err_sys(e, errno, "cannot make \"%s\"", path);
+        if (unshare(CLONE_NEWNS) < 0)
+                return err_sys(e, errno, "cannot make a mount namespace");
+        status = mount_propagation("/", mount_opt_find("rslave")->value, true);
+        if (status < 0)
+                return err_sys(e, status, "cannot change the propagation of the host's mounts");
+        *ret_target = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return *ret_target < 0 ? err_sys(e, errno, "cannot open \"%s\"", path) : 0;
+}
+
+int step_run(struct run *r, struct err *e)
+{
+        struct runtime rt = { .root = r->p->oci, .log = r->p->log };
+        struct create_options o = { .id = r->s->name,
+                                    .bundle = r->plan ? "/" : r->bundle,
+                                    .config = buf_str(&r->json),
+                                    .die_along = true };
+
+        return r->plan ? runtime_plan(&rt, &o, r->plan, e) : runtime_run(&rt, &o, &r->status, e);
+}
+
+/* ---- the host's root ---- */
+
+/* The workspace of these holds nothing but the record: the bundle is a tmpfs that exists in this
+ * process's mount namespace alone, with the overlay's two directories and its mount point. */
+static int mount_tmpfs(struct run *r, struct err *e)
 {
         static const struct mount_param mode[] = { { "mode", "0755" } };
+        AUTO_FD int target = -1;
         const char *what;
-        int r;
+        int status;
 
-        snprintf(b->path, sizeof b->path, "%s", "/run/berth/bundle");
-        if ((mkdir("/run/berth", 0711) < 0 && errno != EEXIST) ||
-            (mkdir(b->path, 0700) < 0 && errno != EEXIST))
-                return err_sys(e, errno, "cannot make \"%s\"", b->path);
-        b->dir = mount_new("tmpfs", "berth", mode, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &what,
-                           NULL, 0);
-        if (b->dir < 0)
-                return err_sys(e, b->dir, "cannot make a tmpfs");
-        AUTO_FD int target = open(b->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        r = target < 0 ? -errno : mount_attach(b->dir, target);
-        return r < 0 ? err_sys(e, r, "cannot mount on \"%s\"", b->path) : 0;
+        if (private_mounts(r, &target, e) < 0)
+                return -1;
+        r->mount = mount_new("tmpfs", "berth", mode, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &what,
+                             NULL, 0);
+        if (r->mount < 0)
+                return err_sys(e, r->mount, "cannot make a tmpfs");
+        status = mount_attach(r->mount, target);
+        return status < 0 ? err_sys(e, status, "cannot mount on \"%s/bundle\"", r->p->run) : 0;
 }
 
 /* The host's root below, the tmpfs on top. Only the root's own file system shows: what is
  * mounted on it (/proc, /home on a disk of its own) does not. */
-static int mount_host_root(struct bundle *b, struct err *e)
+static int mount_host_root(struct run *r, struct err *e)
 {
-        char upper[PATH_MAX + 8], work[PATH_MAX + 8], words[256];
-        const struct mount_param params[] = { { "lowerdir", "/" },
-                                              { "upperdir", upper },
-                                              { "workdir", work } };
+        const char *bundle = arena_printf(&r->arena, "%s/bundle", r->p->run);
+        const struct mount_param params[] = {
+                { "lowerdir", "/" },
+                { "upperdir", arena_printf(&r->arena, "%s/upper", bundle) },
+                { "workdir", arena_printf(&r->arena, "%s/work", bundle) }
+        };
         const char *what;
-        int r;
+        char words[256];
+        int status;
 
-        snprintf(upper, sizeof upper, "%s/upper", b->path);
-        snprintf(work, sizeof work, "%s/work", b->path);
-        if (mkdirat(b->dir, "upper", 0755) < 0 || mkdirat(b->dir, "work", 0700) < 0 ||
-            mkdirat(b->dir, "rootfs", 0755) < 0)
+        if (mkdirat(r->mount, "upper", 0755) < 0 || mkdirat(r->mount, "work", 0700) < 0 ||
+            mkdirat(r->mount, "rootfs", 0755) < 0)
                 return err_sys(e, errno, "cannot make the overlay's directories");
         AUTO_FD int fd = mount_new("overlay", "berth", params, ARRAY_SIZE(params), MOUNT_ATTR_NODEV,
                                    &what, words, sizeof words);
@@ -75,68 +139,132 @@ static int mount_host_root(struct bundle *b, struct err *e)
                 return err_hint(e, "a root that is an overlay itself may be stacked too deep: use "
                                    "--rootfs");
         }
-        AUTO_FD int target = openat(b->dir, "rootfs", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        r = target < 0 ? -errno : mount_attach(fd, target);
-        return r < 0 ? err_sys(e, r, "cannot mount the overlay") : 0;
+        AUTO_FD int target = openat(r->mount, "rootfs", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        status = target < 0 ? -errno : mount_attach(fd, target);
+        return status < 0 ? err_sys(e, status, "cannot mount the overlay") : 0;
 }
 
-static int run_in(const struct sandbox *s, const struct runtime *rt, struct bundle *b,
-                  int *ret_status, struct err *e)
+static int make_host(struct run *r, struct err *e)
 {
-        AUTO_BUF config = { 0 };
-        struct create_options o = { .id = s->name, .bundle = b->path, .die_along = true };
-
-        if (private_mounts(e) < 0 || mount_bundle(b, e) < 0)
+        r->bundle = arena_printf(&r->arena, "%s/bundle", r->p->run);
+        r->root_path = arena_printf(&r->arena, "%s/rootfs", r->bundle);
+        if (!r->plan && (mount_tmpfs(r, e) < 0 || mount_host_root(r, e) < 0))
                 return -1;
-        if (!s->rootfs && mount_host_root(b, e) < 0)
-                return -1;
-        if (sandbox_config(s, s->rootfs ? s->rootfs : "rootfs", &config, e) < 0)
-                return -1;
-        o.config = buf_str(&config);
-        return runtime_run(rt, &o, ret_status, e);
+        r->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return r->root < 0 ? err_sys(e, errno, "cannot open \"/\"") : 0;
 }
 
-static int plan_only(const struct sandbox *s, const struct runtime *rt, struct buf *plan,
-                     struct err *e)
+static void print_host(struct run *r, struct buf *out)
 {
-        AUTO_BUF config = { 0 };
-        struct create_options o = { .id = s->name, .bundle = "/" };
-
-        if (sandbox_config(s, s->rootfs ? s->rootfs : "/run/berth/bundle/rootfs", &config, e) < 0)
-                return -1;
-        if (!s->rootfs)
-                buf_puts(plan, "engine: new-mount-ns\n"
-                               "engine: mount tmpfs on /run/berth/bundle\n"
-                               "engine: mount overlay on /run/berth/bundle/rootfs "
-                               "(lowerdir=/,upperdir=upper,workdir=work)\n");
-        o.config = buf_str(&config);
-        return runtime_plan(rt, &o, plan, e);
+        buf_printf(out,
+                   "engine: new-mount-ns\n"
+                   "engine: mount tmpfs on %s\n"
+                   "engine: mount overlay on %s (lowerdir=/,upperdir=upper,workdir=work)\n",
+                   r->bundle, r->root_path);
 }
 
-int sandbox_run(const struct sandbox *s, const char *state_root, const struct log *log,
-                struct buf *plan, int *ret_status, struct err *e)
+static const struct step host_steps[] = {
+        { .make = step_settings, .always = true },
+        { .make = step_workspace,
+          .undo = undo_workspace,
+          .print = print_workspace,
+          .always = true },
+        { .make = make_host, .print = print_host, .always = true },
+        { .make = sandbox_config, .always = true },
+        { .make = step_run, .always = true },
+        {}
+};
+
+/* ---- a directory ---- */
+
+static int find_directory(struct run *r, struct err *e)
 {
-        struct runtime rt = { .root = state_root, .log = log };
-        struct bundle b = { .dir = -1 };
-        struct sandbox absolute = *s;
         char path[PATH_MAX];
-        int r;
 
-        if (s->rootfs) {
-                if (!realpath(s->rootfs, path))
-                        return err_sys(e, errno, "--rootfs: cannot open \"%s\"", s->rootfs);
-                absolute.rootfs = path;
+        if (!realpath(r->s->rootfs, path))
+                return err_sys(e, errno, "--rootfs: cannot open \"%s\"", r->s->rootfs);
+        r->root_path = arena_strdup(&r->arena, path);
+        r->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return r->root < 0 ? err_sys(e, errno, "--rootfs: cannot open \"%s\"", path) : 0;
+}
+
+static const struct step directory_steps[] = { { .make = step_settings, .always = true },
+                                               { .make = find_directory, .always = true },
+                                               { .make = step_workspace,
+                                                 .undo = undo_workspace,
+                                                 .print = print_workspace,
+                                                 .always = true },
+                                               { .make = sandbox_config, .always = true },
+                                               { .make = step_run, .always = true },
+                                               {} };
+
+/* ---- the table, carried out ---- */
+
+/* Does them in order; how many were begun is *ret_n, to be undone even where one failed midway. */
+static int make_all(struct run *r, const struct step *steps, size_t *ret_n, struct err *e)
+{
+        for (*ret_n = 0; steps[*ret_n].make && !r->stop;) {
+                const struct step *s = &steps[(*ret_n)++];
+
+                if ((!r->plan || s->always) && s->make(r, e) < 0)
+                        return -1;
+                if (r->plan && s->print)
+                        s->print(r, r->plan);
         }
-        *ret_status = 0;
-        if (plan)
-                return plan_only(&absolute, &rt, plan, e);
-        if (geteuid() != 0) {
+        return 0;
+}
+
+static void undo_all(struct run *r, const struct step *steps, size_t n)
+{
+        while (n-- > 0)
+                if (steps[n].undo)
+                        steps[n].undo(r);
+}
+
+static void run_done(struct run *r)
+{
+        fd_close(r->mount);
+        fd_close(r->root);
+        buf_done(&r->json);
+        arena_done(&r->arena);
+}
+
+int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct buf *plan,
+                int *ret_status, struct err *e)
+{
+        const struct step *steps = s->image    ? image_steps
+                                   : s->rootfs ? directory_steps
+                                               : host_steps;
+        struct run r = {
+                .s = s, .p = p, .plan = plan, .workspace = WORKSPACE_INIT, .mount = -1, .root = -1
+        };
+        size_t n = 0;
+        int status;
+
+        if (!plan && geteuid() != 0) {
                 err_set(e, ERR_DENIED, "berth run needs root for now");
                 return err_hint(e,
                                 "run it with sudo; unprivileged users can use `berth-oci` with a "
                                 "user namespace");
         }
-        r = run_in(&absolute, &rt, &b, ret_status, e);
-        fd_close(b.dir);
-        return r;
+        status = make_all(&r, steps, &n, e);
+        undo_all(&r, steps, n);
+        *ret_status = r.status;
+        run_done(&r);
+        return status;
+}
+
+unsigned sandbox_sweep(const char *store, const char *run, const struct log *log)
+{
+        char path[PATH_MAX];
+        unsigned gone = 0;
+
+        for (int i = 0; i < 2; i++) {
+                const char *base = i ? run : store;
+                int n = base ? snprintf(path, sizeof path, "%s/containers", base) : -1;
+
+                if (n > 0 && (size_t)n < sizeof path)
+                        gone += workspace_sweep(path, log);
+        }
+        return gone;
 }

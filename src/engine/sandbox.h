@@ -1,9 +1,14 @@
-/* A container from command-line wishes: `berth run`'s options turned into a config.json, its
- * root file system made, and oci/runtime.h called.
+/* A container from command-line wishes: `berth run`'s options and an image's configuration turned
+ * into a config.json, its root file system made, and oci/runtime.h called.
  *
- * The root of `host` is this machine's own root file system below an overlay whose upper
- * directory is a tmpfs. It is mounted in a mount namespace of this process alone, so the host
- * never sees it, and it is gone with the last process of the container, whatever happens to us. */
+ * Three roots: an image from the store (pulled where missing), this machine's own (`host`), or a
+ * directory. An image's layers lie below an overlay whose upper directory is in the container's
+ * directory in the store (engine/workspace.h); the host's root is below one whose upper directory
+ * is a tmpfs. Both are mounted in a mount namespace of this process alone, so the host never sees
+ * them, and they are gone with the last process of the container, whatever happens to us.
+ *
+ * It is a table of steps, done in order and undone in reverse (sandbox.c); `--plan` prints the
+ * same table without doing anything. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,19 +19,28 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/value.h"
+#include "image/fetch.h"
+#include "image/pull.h"
 
 enum sandbox_network { NETWORK_NONE, NETWORK_HOST, NETWORK_MAX };
 
 struct sandbox {
-        const char *rootfs;  /* a directory; NULL: the host's own */
-        struct strings args; /* none: the user's shell */
+        const char *image;      /* a reference; NULL: one of the other two */
+        const char *rootfs;     /* a directory; NULL, without an image: the host's own root */
+        struct strings args;    /* none: the image's, or a shell */
+        const char *entrypoint; /* NULL: the image's; "": none; else a program or a JSON array */
         const char *name, *hostname, *workdir, *user;
-        struct strings env, volumes, cap_add, cap_drop;
+        struct strings env, env_files, group_add;
+        struct strings volumes, tmpfs, cap_add, cap_drop;
         int64_t memory;     /* bytes; 0: no limit */
         int64_t cpus_milli; /* thousandths of a CPU; 0: no limit */
         int64_t pids_limit; /* -1: no limit */
         bool interactive, tty, read_only;
         enum sandbox_network network;
+
+        struct pull_options pull;      /* with its policy and platform */
+        bool platform_given;           /* pull.platform was asked for */
+        const struct watcher *watcher; /* of a pull; NULL: nobody */
 };
 
 /* What the process has unless --cap-add or --cap-drop change it; ended by NULL. */
@@ -34,11 +48,20 @@ extern const char *const sandbox_caps[];
 /* System calls that no sandbox needs and attackers like; ended by NULL. */
 extern const char *const sandbox_denied_syscalls[];
 
-/* Writes the config.json (pure, but for looking up a user's name in the root's /etc/passwd).
- * root is the bundle's root.path. */
-int sandbox_config(const struct sandbox *s, const char *root, struct buf *out, struct err *e);
+/* Where things are kept: as `berth --root --runroot` say. */
+struct sandbox_places {
+        const char *store; /* NULL: the store's default */
+        const char *run;   /* "/run/berth" */
+        const char *oci;   /* state of the OCI runtime below */
+        const struct log *log;
+};
 
 /* Runs it to its end. *ret_status: the container's exit status; with plan prints what would be
  * done to *plan instead. Needs root. */
-int sandbox_run(const struct sandbox *s, const char *state_root, const struct log *log,
-                struct buf *plan, int *ret_status, struct err *e);
+int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct buf *plan,
+                int *ret_status, struct err *e);
+
+/* Removes what was left by runs that were killed: containers, their cgroups and directories, in the
+ * store at `store` (its path; NULL: none) and in the run directory. How many that were; what could
+ * not be removed is logged. */
+unsigned sandbox_sweep(const char *store, const char *run, const struct log *log);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 
 #define FILE_MAX (1u << 20)
 #define FIELDS_MAX 7
+#define GROUPS_MAX 256
 
 /* The file's text in the arena; "" where it can't be had. */
 static const char *read_db(struct arena *a, int root, const char *path)
@@ -65,18 +67,81 @@ static int find_group(struct arena *a, int root, const char *name, uint32_t *ret
                        : 0;
 }
 
-int user_find(struct arena *a, int root, const char *text, struct user *ret, struct err *e)
+/* ---- further groups ---- */
+
+struct groups {
+        uint32_t *v; /* room for GROUPS_MAX */
+        size_t n;
+};
+
+static void add_group(struct groups *g, uint32_t gid, uint32_t primary)
+{
+        for (size_t i = 0; i < g->n; i++)
+                if (g->v[i] == gid)
+                        return;
+        if (gid != primary && g->n < GROUPS_MAX)
+                g->v[g->n++] = gid;
+}
+
+static bool lists(const char *members, const char *name)
+{
+        const char *part;
+        size_t len;
+
+        while (str_next(&members, ',', &part, &len))
+                if (len == strlen(name) && memcmp(part, name, len) == 0)
+                        return true;
+        return false;
+}
+
+/* The groups whose fourth field lists the user's name. */
+static void find_memberships(struct arena *a, const char *db, const char *name, uint32_t primary,
+                             struct groups *g)
+{
+        const char *lines = db, *line;
+        size_t len;
+
+        while (str_next(&lines, '\n', &line, &len)) {
+                const char *at = arena_strndup(a, line, len), *f[4] = { "", "", "", "" }, *part;
+                size_t plen;
+                uint32_t gid;
+
+                for (size_t n = 0; n < ARRAY_SIZE(f) && str_next(&at, ':', &part, &plen); n++)
+                        f[n] = arena_strndup(a, part, plen);
+                if (lists(f[3], name) && str_to_u32(f[2], &gid) == 0)
+                        add_group(g, gid, primary);
+        }
+}
+
+int user_find(struct arena *a, int root, const char *text, const struct strings *add,
+              struct user *ret, struct err *e)
 {
         const char *colon = strchr(text, ':'), *f[FIELDS_MAX];
         const char *name = colon ? arena_strndup(a, text, (size_t)(colon - text)) : text;
-        bool known = find_line(a, read_db(a, root, "etc/passwd"), name, f);
+        bool known;
+        struct groups groups = { arena_array(a, uint32_t, GROUPS_MAX), 0 };
 
-        *ret = (struct user){ .home = "/" };
+        *ret = (struct user){ .home = "/", .gids = groups.v };
+        if (str_empty(name))
+                name = "0";
+        known = find_line(a, read_db(a, root, "etc/passwd"), name, f);
         if (str_to_u32(known ? f[2] : name, &ret->uid) < 0)
                 return err_set(e, ERR_NOT_FOUND, "no user \"%s\" in the root's /etc/passwd", name);
         if (known && str_to_u32(f[3], &ret->gid) < 0)
                 ret->gid = 0;
         if (known && *f[5])
                 ret->home = f[5];
-        return colon ? find_group(a, root, colon + 1, &ret->gid, e) : 0;
+        if (colon && colon[1] && find_group(a, root, colon + 1, &ret->gid, e) < 0)
+                return -1;
+        if (known && !(colon && colon[1]))
+                find_memberships(a, read_db(a, root, "etc/group"), f[0], ret->gid, &groups);
+        for (size_t i = 0; i < add->n; i++) {
+                uint32_t gid;
+
+                if (find_group(a, root, add->v[i], &gid, e) < 0)
+                        return err_in(e, "--group-add");
+                add_group(&groups, gid, ret->gid);
+        }
+        ret->ngids = groups.n;
+        return 0;
 }

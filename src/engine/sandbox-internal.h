@@ -1,0 +1,60 @@
+/* What the steps of `berth run` share: struct run, made by sandbox_run() and filled by one step for
+ * the next. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "engine/mounts.h"
+#include "engine/sandbox.h"
+#include "engine/settings.h"
+#include "engine/workspace.h"
+#include "image/manifest.h"
+#include "image/store.h"
+
+struct run {
+        const struct sandbox *s;
+        const struct sandbox_places *p;
+        struct arena arena;
+        struct buf *plan; /* --plan: where its lines go, and nothing is made; else NULL */
+        bool stop;        /* what follows can't be planned: the image is not here */
+
+        struct store *store;
+        int64_t lease; /* on the image; 0: none */
+        struct image image;
+        struct image_config config;
+        bool has_config;
+
+        struct settings settings;
+        struct workspace workspace;
+        int mount;             /* the root, mounted nowhere yet; or -1 */
+        int root;              /* O_PATH of the root as it will be, for looking things up; or -1 */
+        const char *root_path; /* root.path of config.json */
+        const char *bundle;
+        struct mounts mounts;
+        struct buf json; /* config.json */
+        int status;
+};
+
+/* A step makes something, says with --plan what it would make, and takes it back. One that only
+ * looks or computes is done with --plan too. */
+struct step {
+        int (*make)(struct run *r, struct err *e);
+        void (*undo)(struct run *r);
+        void (*print)(struct run *r, struct buf *out);
+        bool always; /* make is called with --plan too; it looks at r->plan where it matters */
+};
+
+/* Steps of a root from an image, ended by {}. sandbox-image.c */
+extern const struct step image_steps[];
+
+/* Steps that every kind of root needs; sandbox.c. */
+int step_settings(struct run *r, struct err *e);
+int step_workspace(struct run *r, struct err *e);
+void undo_workspace(struct run *r);
+void print_workspace(struct run *r, struct buf *out);
+int step_run(struct run *r, struct err *e);
+/* A mount namespace of our own, and the mount point RUN/bundle in it as an O_PATH descriptor. */
+int private_mounts(struct run *r, int *ret_target, struct err *e);
+
+/* Writes config.json to r->json from what the steps made. */
+int sandbox_config(struct run *r, struct err *e);

@@ -1,0 +1,283 @@
+#include "engine/settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "codec/json.h"
+
+#define ENV_FILE_MAX (1u << 20)
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+void settings_push(struct arena *a, struct strings *list, const char *text)
+{
+        /* A power of two is full: what arena_array gave holds exactly that many. */
+        if ((list->n & (list->n - 1)) == 0) {
+                const char **v = arena_array(a, const char *, list->n ? list->n * 2 : 1);
+
+                if (list->n)
+                        memcpy(v, list->v, list->n * sizeof *v);
+                list->v = v;
+        }
+        list->v[list->n++] = text;
+}
+
+/* ---- arguments ---- */
+
+/* --entrypoint: a JSON array where it is one, as podman takes it; else the name of a program. */
+static int parse_entrypoint(struct arena *a, const char *text, struct strings *ret, struct err *e)
+{
+        struct json j;
+
+        if (*text != '[') {
+                if (*text)
+                        settings_push(a, ret, text);
+                return 0;
+        }
+        if (json_parse(a, text, strlen(text), NULL, &j, NULL) < 0 || j.type != JSON_ARRAY)
+                return err_set(e, ERR_INVALID, "--entrypoint: \"%s\" is no JSON array", text);
+        for (size_t i = 0; i < j.n; i++) {
+                if (j.items[i].type != JSON_STRING)
+                        return err_set(e, ERR_INVALID,
+                                       "--entrypoint: \"%s\" holds more than strings", text);
+                settings_push(a, ret, j.items[i].s);
+        }
+        return 0;
+}
+
+static void append(struct arena *a, struct strings *list, const struct strings *more)
+{
+        for (size_t i = 0; i < more->n; i++)
+                settings_push(a, list, more->v[i]);
+}
+
+static int merge_args(struct arena *a, const struct sandbox *s, const struct image_config *image,
+                      struct settings *ret, struct err *e)
+{
+        static const char *shell[] = { "/bin/sh" };
+        const struct strings none = { 0 }, *cmd = image ? &image->cmd : &none;
+
+        if (s->entrypoint) {
+                if (parse_entrypoint(a, s->entrypoint, &ret->args, e) < 0)
+                        return -1;
+                cmd = &none;
+        } else if (image) {
+                append(a, &ret->args, &image->entrypoint);
+        }
+        append(a, &ret->args, s->args.n ? &s->args : cmd);
+        if (ret->args.n)
+                return 0;
+        if (image) {
+                err_set(e, ERR_INVALID, "no command specified");
+                return err_hint(e, "the image \"%s\" has neither entrypoint nor command: name one",
+                                s->image);
+        }
+        append(a, &ret->args, &(struct strings){ shell, 1 });
+        return 0;
+}
+
+/* ---- environment ---- */
+
+static size_t name_len(const char *variable)
+{
+        const char *end = strchr(variable, '=');
+
+        return end ? (size_t)(end - variable) : strlen(variable);
+}
+
+/* Where variable's name is in the list, or its end. */
+static size_t find_name(const struct strings *env, const char *variable)
+{
+        size_t n = name_len(variable), i = 0;
+
+        while (i < env->n && (name_len(env->v[i]) != n || strncmp(env->v[i], variable, n) != 0))
+                i++;
+        return i;
+}
+
+static void set(struct arena *a, struct strings *env, const char *variable)
+{
+        size_t i = find_name(env, variable);
+
+        if (i < env->n)
+                env->v[i] = variable;
+        else
+                settings_push(a, env, variable);
+}
+
+/* "NAME=VALUE"; a bare NAME passes on ours or, where we have none, is removed: as docker does. */
+static void set_given(struct arena *a, struct strings *env, const char *text)
+{
+        const char *value = strchr(text, '=') ? NULL : getenv(text);
+        size_t i;
+
+        if (strchr(text, '=')) {
+                set(a, env, text);
+                return;
+        }
+        if (value) {
+                set(a, env, arena_printf(a, "%s=%s", text, value));
+                return;
+        }
+        i = find_name(env, text);
+        if (i < env->n)
+                memmove(&env->v[i], &env->v[i + 1], (--env->n - i) * sizeof *env->v);
+}
+
+/* Lines "NAME=VALUE" or "NAME"; empty ones and those that begin with '#' are comments. */
+static int read_env_file(struct arena *a, struct strings *env, const char *path, struct err *e)
+{
+        AUTO_FREE char *text = NULL;
+        const char *at, *line;
+        size_t len;
+        int r = fd_read_file_at(AT_FDCWD, path, ENV_FILE_MAX, &text, &len);
+
+        if (r < 0)
+                return err_sys(e, r, "--env-file: cannot read \"%s\"", path);
+        if (memchr(text, 0, len))
+                return err_set(e, ERR_INVALID, "--env-file: \"%s\" is no text file", path);
+        for (at = text; str_next(&at, '\n', &line, &len);) {
+                const char *variable = arena_strndup(a, line, len);
+
+                variable += strspn(variable, " \t");
+                if (!*variable || *variable == '#')
+                        continue;
+                if (*variable == '=' || strcspn(variable, " \t") < name_len(variable))
+                        return err_set(e, ERR_INVALID, "--env-file: \"%s\": bad variable \"%s\"",
+                                       path, variable);
+                set_given(a, env, variable);
+        }
+        return 0;
+}
+
+static int merge_env(struct arena *a, const struct sandbox *s, const struct image_config *image,
+                     struct strings *env, struct err *e)
+{
+        const char *term = getenv("TERM");
+
+        settings_push(a, env, DEFAULT_PATH);
+        settings_push(a, env, "container=berth");
+        settings_push(a, env, arena_printf(a, "HOSTNAME=%s", s->hostname ? s->hostname : s->name));
+        if (s->tty)
+                settings_push(a, env, arena_printf(a, "TERM=%s", str_empty(term) ? "xterm" : term));
+        for (size_t i = 0; image && i < image->env.n; i++)
+                if (strchr(image->env.v[i], '='))
+                        set(a, env, image->env.v[i]);
+        for (size_t i = 0; i < s->env_files.n; i++)
+                if (read_env_file(a, env, s->env_files.v[i], e) < 0)
+                        return -1;
+        for (size_t i = 0; i < s->env.n; i++) {
+                if (*s->env.v[i] == 0 || *s->env.v[i] == '=')
+                        return err_set(e, ERR_INVALID, "--env: \"%s\" names no variable",
+                                       s->env.v[i]);
+                set_given(a, env, s->env.v[i]);
+        }
+        return 0;
+}
+
+/* ---- directories ---- */
+
+static int merge_workdir(struct arena *a, const struct sandbox *s, const struct image_config *image,
+                         struct settings *ret, struct err *e)
+{
+        char clean[PATH_MAX];
+        const char *dir = image && !str_empty(image->workdir) ? image->workdir : "/";
+
+        if (s->workdir) {
+                if (*s->workdir != '/')
+                        return err_set(e, ERR_INVALID, "--workdir: \"%s\" is not an absolute path",
+                                       s->workdir);
+                dir = s->workdir;
+        }
+        if (path_join("/", dir, clean, sizeof clean) < 0)
+                return err_set(e, ERR_INVALID, "the working directory is too long");
+        ret->workdir = arena_strdup(a, clean);
+        return 0;
+}
+
+static int add_volume(struct arena *a, struct settings *ret, const char *what, const char *text,
+                      struct err *e)
+{
+        char clean[PATH_MAX];
+
+        if (path_join("/", text, clean, sizeof clean) < 0 || str_eq(clean, "/"))
+                return err_set(e, ERR_INVALID, "%s: \"%s\" cannot be a volume", what, text);
+        for (size_t i = 0; i < ret->volumes.n; i++)
+                if (str_eq(ret->volumes.v[i], clean))
+                        return 0;
+        settings_push(a, &ret->volumes, arena_strdup(a, clean));
+        return 0;
+}
+
+/* The destination of --volume's SOURCE:DESTINATION[:OPTIONS] or --tmpfs's DESTINATION[:OPTIONS],
+ * cleaned into buf. */
+static const char *destination(const char *text, bool has_source, char *buf, size_t cap)
+{
+        const char *at = has_source ? strchr(text, ':') : text;
+        char part[PATH_MAX];
+        size_t n;
+
+        if (!at)
+                return "";
+        at += has_source;
+        n = strcspn(at, ":");
+        if (n >= sizeof part)
+                return "";
+        memcpy(part, at, n);
+        part[n] = 0;
+        return path_clean(part, buf, cap) < 0 ? "" : buf;
+}
+
+/* Whether the caller mounts something of his own there, which an image's volume gives way to. */
+static bool taken(const struct sandbox *s, const char *path)
+{
+        char buf[PATH_MAX];
+
+        for (size_t i = 0; i < s->volumes.n; i++)
+                if (str_eq(destination(s->volumes.v[i], true, buf, sizeof buf), path))
+                        return true;
+        for (size_t i = 0; i < s->tmpfs.n; i++)
+                if (str_eq(destination(s->tmpfs.v[i], false, buf, sizeof buf), path))
+                        return true;
+        return false;
+}
+
+/* The image's, and the caller's without a source. */
+static int merge_volumes(struct arena *a, const struct sandbox *s, const struct image_config *image,
+                         struct settings *ret, struct err *e)
+{
+        for (size_t i = 0; i < s->volumes.n; i++)
+                if (!strchr(s->volumes.v[i], ':') &&
+                    add_volume(a, ret, "--volume", s->volumes.v[i], e) < 0)
+                        return -1;
+        for (size_t i = 0; image && i < image->volumes.n; i++) {
+                char clean[PATH_MAX];
+
+                if (path_join("/", image->volumes.v[i], clean, sizeof clean) == 0 &&
+                    taken(s, clean))
+                        continue;
+                if (add_volume(a, ret, "the image's volumes", image->volumes.v[i], e) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+int settings_merge(struct arena *a, const struct sandbox *s, const struct image_config *image,
+                   struct settings *ret, struct err *e)
+{
+        *ret = (struct settings){
+                .user = s->user                            ? s->user
+                        : image && !str_empty(image->user) ? image->user
+                                                           : "0",
+                .stop_signal = image ? image->stop_signal : NULL,
+        };
+        if (merge_args(a, s, image, ret, e) < 0 || merge_env(a, s, image, &ret->env, e) < 0 ||
+            merge_workdir(a, s, image, ret, e) < 0)
+                return -1;
+        return merge_volumes(a, s, image, ret, e);
+}

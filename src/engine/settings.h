@@ -1,0 +1,29 @@
+/* What a container's process is to be: the image's configuration and the caller's wishes, merged by
+ * docker's rules. Pure, but for --env-file and our own environment. */
+#pragma once
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/value.h"
+#include "engine/sandbox.h"
+#include "image/manifest.h"
+
+struct settings {
+        struct strings args;     /* at least one */
+        struct strings env;      /* "NAME=VALUE", each name once; HOME only where somebody set it */
+        const char *workdir;     /* absolute */
+        const char *user;        /* "USER[:GROUP]" */
+        const char *stop_signal; /* NULL: none said */
+        struct strings volumes;  /* destinations, absolute and clean, of anonymous volumes */
+};
+
+/* image is NULL for a root without one. All is in a. Rules:
+ *   arguments   the entrypoint and then the command; --entrypoint replaces the entrypoint and drops
+ *               the image's command; arguments given replace the command
+ *   environment PATH's default, HOSTNAME, TERM with a terminal; the image's; --env-file; --env
+ *   user, working directory: the caller's, else the image's, else "0" and "/" */
+int settings_merge(struct arena *a, const struct sandbox *s, const struct image_config *image,
+                   struct settings *ret, struct err *e);
+
+/* Appends one; grows by doubling from any list made only with it. */
+void settings_push(struct arena *a, struct strings *list, const char *text);

@@ -1,0 +1,196 @@
+#include "engine/workspace.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "codec/json.h"
+#include "kernel/proc.h"
+#include "kernel/sys.h"
+#include "kernel/tree.h"
+#include "oci/container.h"
+#include "oci/runtime.h"
+
+#define RECORD "record.json"
+#define RECORD_MAX 65536
+/* Not ready yet: no container's id begins with it. */
+#define FRESH ".new-"
+
+static int make_path(const char *path)
+{
+        char part[PATH_MAX];
+
+        for (const char *at = path; (at = strchr(at + 1, '/')) != NULL;) {
+                snprintf(part, sizeof part, "%.*s", (int)(at - path), path);
+                if (mkdir(part, 0711) < 0 && errno != EEXIST)
+                        return -errno;
+        }
+        return mkdir(path, 0711) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int write_record(int dir, const struct workspace_owner *o, struct err *e)
+{
+        AUTO_BUF text = { 0 };
+        struct json_writer w = { .out = &text, .fresh = true };
+        struct proc_stat self;
+        int r = proc_stat_read(getpid(), &self);
+
+        if (r < 0)
+                return err_sys(e, r, "cannot read /proc/self/stat");
+        json_open(&w, NULL, '{');
+        json_put_str(&w, "id", o->id);
+        json_put_str(&w, "image", o->image);
+        json_put_str(&w, "name", o->name);
+        json_put_i64(&w, "pid", getpid());
+        json_put_u64(&w, "start", self.start);
+        json_put_str(&w, "oci", o->oci);
+        json_close(&w, '}');
+        AUTO_FD int fd = openat(dir, RECORD, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        r = fd < 0 ? -errno : fd_write_all(fd, buf_str(&text), text.len);
+        return r < 0 ? err_sys(e, r, "cannot write the container's record") : 0;
+}
+
+/* W1 */
+static int make_named(struct workspace *w, const struct workspace_owner *o, struct err *e)
+{
+        char fresh[32];
+
+        snprintf(fresh, sizeof fresh, FRESH "%d", getpid());
+        if (mkdirat(w->parent, fresh, 0700) < 0)
+                return err_sys(e, errno, "cannot make \"%s\"", w->path);
+        w->dir = openat(w->parent, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (w->dir < 0 || flock(w->dir, LOCK_EX | LOCK_NB) < 0)
+                err_sys(e, errno, "cannot open \"%s\"", w->path);
+        else if (write_record(w->dir, o, e) == 0) {
+                if (renameat2(w->parent, fresh, w->parent, o->id, RENAME_NOREPLACE) == 0)
+                        return 0;
+                if (errno == EEXIST)
+                        err_set(e, ERR_EXISTS, "a container with the name \"%s\" exists", o->id);
+                else
+                        err_sys(e, errno, "cannot make \"%s\"", w->path);
+        }
+        tree_remove(w->parent, fresh);
+        w->dir = fd_close(w->dir);
+        return -1;
+}
+
+int workspace_make(const char *containers, const struct workspace_owner *o, struct workspace *ret,
+                   struct err *e)
+{
+        int r = make_path(containers);
+
+        if (r < 0)
+                return err_sys(e, r, "cannot make \"%s\"", containers);
+        if (path_join(containers, o->id, ret->path, sizeof ret->path) < 0)
+                return err_set(e, ERR_INVALID, "\"%s\" is too long a path", containers);
+        ret->id = o->id;
+        ret->parent = open(containers, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (ret->parent < 0)
+                return err_sys(e, errno, "cannot open \"%s\"", containers);
+        return make_named(ret, o, e);
+}
+
+int workspace_remove(struct workspace *w, struct err *e)
+{
+        int r = w->dir < 0 ? 0 : tree_remove(w->parent, w->id);
+
+        w->dir = fd_close(w->dir);
+        w->parent = fd_close(w->parent);
+        return r < 0 ? err_sys(e, r, "cannot remove \"%s\"", w->path) : 0;
+}
+
+/* ---- what the dead left ---- */
+
+struct record {
+        pid_t pid;
+        uint64_t start;
+        const char *oci; /* in the arena */
+};
+
+static int read_record(struct arena *a, int dir, struct record *ret)
+{
+        AUTO_FREE char *text = NULL;
+        struct json j;
+        int64_t pid;
+        size_t len;
+        int r = fd_read_regular_at(dir, RECORD, RECORD_MAX, &text, &len);
+
+        if (r < 0)
+                return r;
+        if (json_parse(a, text, len, NULL, &j, NULL) < 0 ||
+            !json_to_i64(json_get(&j, "pid"), &pid) ||
+            !json_to_u64(json_get(&j, "start"), &ret->start))
+                return -EBADMSG;
+        ret->pid = (pid_t)pid;
+        ret->oci = json_str(json_get(&j, "oci"), NULL);
+        return 0;
+}
+
+/* One that is being made has no record yet: its name has its maker's pid, and it is locked. */
+static bool maker_lives(const char *name)
+{
+        const char *digits = str_after(name, FRESH);
+        uint32_t pid;
+
+        return digits && str_to_u32(digits, &pid) == 0 && kill((pid_t)pid, 0) == 0;
+}
+
+/* Whether it was there and is gone now. */
+static int sweep_one(int parent, const char *name, const struct log *log, struct err *e)
+{
+        AUTO_FD int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        AUTO_ARENA a = { 0 };
+        struct record record = { 0 };
+        int r;
+
+        if (dir < 0)
+                return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open \"%s\"", name);
+        r = read_record(&a, dir, &record);
+        /* W2. The pid alone tells nothing of a process in another pid namespace. */
+        if ((r == 0 ? proc_alive(record.pid, record.start) : maker_lives(name)) ||
+            flock(dir, LOCK_EX | LOCK_NB) < 0)
+                return 0;
+        if (r == 0 && record.oci && container_id_ok(name)) {
+                struct runtime rt = { .root = record.oci, .log = log };
+
+                if (runtime_delete(&rt, name, true, e) < 0)
+                        return -1;
+        }
+        r = tree_remove(parent, name);
+        return r < 0 ? err_sys(e, r, "cannot remove \"%s\"", name) : 1;
+}
+
+unsigned workspace_sweep(const char *containers, const struct log *log)
+{
+        AUTO_FD int parent = open(containers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int copy = parent < 0 ? -1 : fcntl(parent, F_DUPFD_CLOEXEC, 0);
+        DIR *d = copy < 0 ? NULL : fdopendir(copy);
+        struct dirent *entry;
+        unsigned gone = 0;
+
+        while (d && (entry = readdir(d))) {
+                struct err e = { 0 };
+
+                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
+                        continue;
+                if (sweep_one(parent, entry->d_name, log, &e) < 0) {
+                        err_in(&e, "cannot clean up after container \"%s\"", entry->d_name);
+                        log_err(log, LOG_LEVEL_WARNING, &e);
+                } else if (faccessat(parent, entry->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+                        gone++;
+                }
+        }
+        if (d)
+                closedir(d);
+        return gone;
+}

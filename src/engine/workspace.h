@@ -1,0 +1,50 @@
+/* struct workspace: a container's own directory while `berth run` is there, CONTAINERS/ID/.
+ *
+ *   record.json   {id, image, name, pid, start, oci}: whose it is, where the OCI runtime's state is
+ *   upper/ work/  of the root's overlay
+ *   etc/          hosts, hostname, resolv.conf: bound over the image's
+ *   volumes/N/    anonymous volumes
+ *
+ * CONTAINERS is `containers` in the store for images, which may write much; in the run directory
+ * for containers that keep nothing there but their record.
+ *
+ * W1 The directory appears complete with its record, by a rename; it goes last.
+ * W2 It belongs to a process (a pid counts only with its start time) that holds a flock on it.
+ *    Once that is gone, it and what it names is anybody's to remove: workspace_sweep(). */
+#pragma once
+
+#include <limits.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+struct workspace {
+        char path[PATH_MAX]; /* CONTAINERS/ID */
+        const char *id;
+        int parent; /* O_PATH of CONTAINERS */
+        int dir;    /* of the directory itself, with the flock of W2 */
+};
+#define WORKSPACE_INIT                                                                             \
+        {                                                                                          \
+                .parent = -1, .dir = -1                                                            \
+        }
+
+/* What its record says besides. */
+struct workspace_owner {
+        const char *id;    /* of the container */
+        const char *image; /* digest of its manifest, or NULL */
+        const char *name;  /* of the image as it was asked for, or NULL */
+        const char *oci;   /* state directory of the OCI runtime */
+};
+
+/* Makes CONTAINERS (parents too) and the directory. ERR_EXISTS where the id is taken. */
+int workspace_make(const char *containers, const struct workspace_owner *o, struct workspace *ret,
+                   struct err *e);
+/* Removes it with what is in it. Takes one that was never made. */
+int workspace_remove(struct workspace *w, struct err *e);
+
+/* Removes what killed processes left below containers: cgroups, the runtime's state, directories.
+ * Returns how many containers that were; failures are logged. A directory that isn't there has
+ * none. */
+unsigned workspace_sweep(const char *containers, const struct log *log);
