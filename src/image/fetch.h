@@ -28,12 +28,13 @@ struct fetch_options {
         const char *creds;           /* "USER:PASSWORD", or NULL */
         const char *cert_dir;        /* NULL: certs.d */
         const char *registries_conf; /* NULL: the usual places */
+        const char *root;            /* in front of the usual places, for tests; or NULL */
         int tls_verify;              /* -1: as configured; 0: no; 1: yes */
         bool push;                   /* tokens are asked for with push rights */
-        uint32_t retries;            /* default 3 */
+        uint32_t retries;            /* 0: none; commands' default is 3 */
         uint32_t retry_delay_ms;     /* 0: 1 s doubling, Retry-After wins */
-        struct strings
-                mount_from; /* repositories of the same registry that a push may mount from */
+        /* Repositories of the same registry that a push may mount from. */
+        struct strings mount_from;
 };
 
 /* Starts berth-fetch for ref's repository. The caller's to close. */
@@ -45,8 +46,8 @@ int fetch_fd(const struct fetch *f); /* poll it for POLLIN, then fetch_next() */
 struct fetched_manifest {
         const char *data; /* exact bytes; NULL of a HEAD */
         size_t n;
-        char digest
-                [DIGEST_CAP]; /* verified against the body, the reference and Docker-Content-Digest */
+        /* Verified against the body, the reference and Docker-Content-Digest. */
+        char digest[DIGEST_CAP];
         const char *content_type;
 };
 /* GET (or HEAD) of a manifest by tag or digest; waits. ERR_NOT_FOUND: 404. HEAD without a digest
@@ -68,7 +69,9 @@ enum fetch_event_kind {
         FETCH_PROGRESS, /* .bytes so far, offset included */
         FETCH_DONE,     /* the pipe has been closed */
         FETCH_FAILED,   /* .err; the pipe has been closed */
-        FETCH_NOTE, /* .text: a warning of the registry (Warning: 299), a retry and why, a mirror that was skipped */
+        /* .text: a warning of the registry (Warning: 299), a retry and why, a mirror that was
+         * skipped */
+        FETCH_NOTE,
         FETCH_RATE /* .text: "76 of 100 pulls left in 6 h" */
 };
 struct fetch_event {

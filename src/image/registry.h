@@ -93,13 +93,15 @@ enum method {
 };
 extern const char *const method_names[METHOD_MAX];
 
+#define BODY_UNKNOWN UINT64_MAX
+
 /* What is to be sent; all zero: nothing (with "Content-Length: 0" for PUT, POST and PATCH). */
 struct body {
-        const void *data; /* size bytes of memory, */
-        bool use_fd;      /* or of fd: a file from offset on (pread), or a pipe as it comes */
-        int fd;           /* not owned */
-        uint64_t offset, size;
-        bool progress; /* request_progress() as it is sent, base first */
+        const void *data;      /* size bytes of memory, */
+        bool use_fd;           /* or of fd: a file from offset on (pread), or a pipe as it comes */
+        int fd;                /* not owned */
+        uint64_t offset, size; /* BODY_UNKNOWN: until the end of the pipe */
+        bool progress;         /* request_progress() as it is sent, base first */
         uint64_t base;
 };
 
@@ -110,7 +112,7 @@ struct answer {
         int status;
         const char *content_type, *location, *content_range, *range, *docker_content_digest,
                 *oci_subject, *oci_filters, *oci_chunk_min, *upload_uuid, *link, *retry_after,
-                *etag;
+                *etag, *rate_limit, *rate_remaining;
         uint64_t content_length; /* UINT64_MAX: not told */
         const char *url;         /* that gave it: what a relative Location or Link refers to */
         struct buf body;         /* up to limit bytes; exchange_done() frees it */
@@ -124,9 +126,12 @@ struct exchange {
         enum method method;
         unsigned can; /* ENDPOINT_ rights that the endpoint must have; ENDPOINT_PUSH: upstream */
         /* What is asked for, either below /v2/NAME: "/manifests/latest",
-         * "/blobs/uploads/?mount=..."; or, with at set, as an earlier answer's Location said it, relative to at. */
+         * "/blobs/uploads/?mount=..."; or, with at set, as an earlier answer's Location said it,
+         * relative to at. */
         const char *path;
         const char *at;
+        bool root;                  /* "/v2/" itself; no path */
+        bool upstream;              /* only the registry itself, no mirror */
         const char *const *headers; /* "Name: value", ended by NULL; or NULL */
         struct body body;
         size_t limit;     /* of the answer's body; 0: 64 KiB; more is an error (of a 2xx) */
