@@ -1,7 +1,7 @@
-/* Removing whole directories that strangers filled: nothing is followed, mounts are not crossed, and
- * neither depth nor width costs memory or descriptors. */
+/* Removing whole directories that strangers filled: nothing is followed, mounts are not crossed,
+ * and neither depth nor width costs memory or descriptors. */
 #pragma once
 
-/* Removes dir/name, whatever it is, with all that is below. Nothing there is fine. Nobody else may
- * be changing it. 0 or -errno (-EBUSY for a mount point); after an error the rest is still there. */
+/* Removes dir/name, whatever it is, with all that is below. Nothing there is fine. Nobody else
+ * may be changing it. 0 or -errno (-EBUSY for a mount point); after an error the rest is still there. */
 int tree_remove(int dir, const char *name);
