@@ -249,6 +249,13 @@ void log_file_idle(struct log_file *l)
                 put_pending(l, false);
 }
 
+void log_file_end(struct log_file *l)
+{
+        if (l->out)
+                put_pending(l, true);
+        l->pending[LOG_STDOUT].partial = l->pending[LOG_STDERR].partial = false;
+}
+
 /* ---- life ---- */
 
 int log_file_open(struct log_file *l)
@@ -274,8 +281,7 @@ int log_file_reopen(struct log_file *l)
 
 void log_file_close(struct log_file *l)
 {
-        if (l->out)
-                put_pending(l, true);
+        log_file_end(l);
         l->fd = fd_close(l->fd);
         free(TAKE_PTR(l->out));
         for (int s = 0; s < LOG_STREAM_MAX; s++)

@@ -50,6 +50,8 @@ int log_file_open(struct log_file *l);
 void log_file_put(struct log_file *l, enum log_stream s, const char *p, size_t n);
 /* Writes what waits for a newline. */
 void log_file_idle(struct log_file *l);
+/* Ends the lines that were begun: whoever wrote them is gone. */
+void log_file_end(struct log_file *l);
 bool log_file_waiting(const struct log_file *l);
 /* Starts over in a new file of this name: whoever rotates from outside has renamed the old one. */
 int log_file_reopen(struct log_file *l);

@@ -21,9 +21,9 @@
 
 enum wire_op {
         WIRE_ATTACH = 1,
-        WIRE_STOP, /* signal (0: the container's stop signal), after timeout_ms SIGKILL; no restart */
-        WIRE_WAIT, /* for its next exit */
-        WIRE_NOTE, /* the asker is about to send `signal` itself (berth kill): remembered as evidence */
+        WIRE_STOP,   /* signal (0: its stop signal), SIGKILL after timeout_ms; no restart */
+        WIRE_WAIT,   /* for its next exit */
+        WIRE_NOTE,   /* the asker is about to send `signal` itself: kept as evidence */
         WIRE_REOPEN, /* the log */
         WIRE_HEALTH, /* run the health check now */
         WIRE_RESTART /* stop, then start again, by this same monitor */

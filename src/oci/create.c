@@ -98,17 +98,22 @@ static int make_plan(struct creation *c, struct err *e)
 
 /* ---- checks that need no plan ---- */
 
+static bool has_console(const struct creation *c)
+{
+        return c->o->console_socket || c->o->console_fd > 0;
+}
+
 static int check_console(const struct creation *c, bool detached, struct err *e)
 {
         bool tty = c->spec.process && c->spec.process->terminal;
 
-        if (tty && detached && !c->o->console_socket) {
+        if (tty && detached && !has_console(c)) {
                 err_set(e, ERR_INVALID,
                         "cannot allocate tty if berth-oci will detach without setting console "
                         "socket");
                 return err_hint(e, "pass --console-socket, or set process.terminal to false");
         }
-        if (c->o->console_socket && (!tty || !detached))
+        if (has_console(c) && (!tty || !detached))
                 return err_set(e, ERR_INVALID,
                                "cannot use console socket if berth-oci will not detach or allocate "
                                "tty");
@@ -169,6 +174,10 @@ int creation_open_console(struct creation *c, int *ret_master_sock, struct err *
 
         if (!c->spec.process || !c->spec.process->terminal)
                 return 0;
+        if (c->o->console_fd > 0) {
+                c->launch.console_sock = c->o->console_fd;
+                return 0;
+        }
         if (c->o->console_socket) {
                 c->launch.console_sock = runtime_connect("console socket", c->o->console_socket, e);
                 return c->launch.console_sock < 0 ? -1 : 0;
@@ -205,6 +214,8 @@ int creation_record(struct creation *c, enum launch_mode mode, struct err *e)
 
 int creation_announce(struct creation *c, struct err *e)
 {
+        if (c->o->ret_pid)
+                *c->o->ret_pid = c->launch.init;
         if (c->o->pid_file && runtime_pid_file(c->o->pid_file, c->launch.init, e) < 0)
                 return -1;
         if (c->o->pidfd_socket && runtime_pidfd_send(c->o->pidfd_socket, c->launch.pidfd, e) < 0)

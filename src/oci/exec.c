@@ -238,6 +238,8 @@ static int run(struct execution *x, struct foreground *f, int *ret_status, struc
 {
         if (launch_prepare(&x->launch, e) < 0 || launch_spawn(&x->launch, e) < 0)
                 return -1;
+        if (x->o->ret_pid)
+                *x->o->ret_pid = x->launch.init;
         if ((x->o->pid_file && runtime_pid_file(x->o->pid_file, x->launch.init, e) < 0) ||
             (x->o->pidfd_socket &&
              runtime_pidfd_send(x->o->pidfd_socket, x->launch.pidfd, e) < 0) ||

@@ -34,6 +34,8 @@ struct create_options {
         const char *id, *bundle;
         const char *config; /* the text of config.json; NULL: read it from the bundle */
         const char *pid_file, *console_socket, *pidfd_socket;
+        int console_fd; /* in place of console_socket: a connected socket, ours to close; 0: none */
+        pid_t *ret_pid; /* init's, as soon as it is known; may be NULL */
         bool no_pivot, no_new_keyring, no_subreaper;
         bool detach;    /* run: return once started */
         bool die_along; /* run: nobody could find the container again if we were killed */
@@ -57,6 +59,7 @@ struct exec_options {
         struct strings additional_gids;
         bool tty, no_new_privs, detach, ignore_paused;
         const char *pid_file, *console_socket, *pidfd_socket;
+        pid_t *ret_pid;         /* as soon as it is known; may be NULL */
         struct strings cgroups; /* --cgroup: "[CONTROLLERS:]PATH" below the container's */
         int64_t preserve_fds;
 };

@@ -1,0 +1,37 @@
+/* Health checks: a command run in the container at intervals (docker's HEALTHCHECK). The state is
+ * `starting` until the first success or `retries` failures in a row after the start period; then
+ * healthy or unhealthy. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "monitor/config.h"
+#include "monitor/state.h"
+
+#define HEALTH_OUTPUT_MAX 4096
+
+struct health {
+        int64_t next_ms, deadline_ms; /* monotonic; of the next check, of the one that runs */
+        int64_t begun_ms;             /* of this life */
+        pid_t pid;                    /* of the check that runs, 0: none */
+        int output;                   /* its output, or -1 */
+        char text[HEALTH_OUTPUT_MAX + 1];
+        size_t len;
+        bool timed_out;
+};
+/* A life begins: the first check is due after one interval. */
+void health_begin(struct health *h, const struct health_config *c, int64_t now_ms);
+/* ms until something is due; -1: never. */
+int health_due(const struct health *h, const struct health_config *c, int64_t now_ms);
+/* Starts or times out a check where that is due. */
+void health_tick(struct health *h, const struct monitor_config *c, const char *program,
+                 int64_t now_ms, struct monitor_state *state);
+/* Reads output that has come. */
+void health_output(struct health *h);
+/* The check's process has ended (or 127: could not start). True where state->health changed. */
+bool health_result(struct health *h, const struct monitor_config *c, int exit_code, int64_t now_ms,
+                   struct monitor_state *state);
+/* The life is over: kills what runs. */
+void health_stop(struct health *h);

@@ -1,0 +1,46 @@
+/* One life of a container: from its start to the removal of what the runtime made for it.
+ *
+ * The runtime works in a child of the monitor (it lets go of its program's file, kernel/exe.h,
+ * and may use as much memory as it likes); init outlives that child and becomes the monitor's
+ * own, for the monitor is a subreaper. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "kernel/cgroup.h"
+#include "monitor/config.h"
+#include "monitor/streams.h"
+
+struct life {
+        pid_t pid;
+        uint64_t pid_start;
+        int pidfd;          /* -1: nothing runs */
+        struct arena arena; /* of cgroup */
+        struct cgroup cgroup;
+        char cgroup_path[512]; /* as the kernel's log names it */
+};
+
+/* argv[1] of a program that goes on as the runtime's child: see life_child(). */
+#define LIFE_CHILD "--start"
+
+/* Makes pipes or terminal, starts the container, waits until it runs (or has failed: then nothing
+ * is left). The ends of its streams are put into s. program: argv[0], executed again only where
+ * the program's file can't be let go of. */
+int life_start(struct life *l, const struct monitor_config *c, struct streams *s,
+               const char *program, struct err *e);
+/* The runtime's child, entered by fork, or again by main where argv[1] is LIFE_CHILD. Never
+ * returns. */
+_Noreturn void life_child(char **argv);
+/* init has been reaped: removes cgroup and state directory. */
+int life_end(struct life *l, const struct monitor_config *c, struct err *e);
+/* The same of a container whose monitor died. */
+int life_clean(const struct monitor_config *c, struct err *e);
+
+/* Starts a command in the container, detached, its output into the pipe out; *ret is its pid: the
+ * monitor's child. */
+int life_exec(const struct monitor_config *c, const struct strings *command, int out,
+              const char *program, pid_t *ret, struct err *e);

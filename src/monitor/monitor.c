@@ -1,0 +1,602 @@
+#include "monitor/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "kernel/proc.h"
+#include "kernel/sys.h"
+#include "monitor/evidence.h"
+#include "monitor/health.h"
+#include "monitor/journal.h"
+#include "monitor/life.h"
+#include "monitor/state.h"
+
+#define NEVER INT64_MAX
+#define RESTART_DELAY_MS 100 /* doubled at each quick death, as docker does */
+#define RESTART_DELAY_MAX_MS 60000
+#define RESTART_GOOD_LIFE_MS 10000 /* a life as long as this starts the count anew */
+
+enum phase { PHASE_RUNNING, PHASE_DRAINING, PHASE_WAITING, PHASE_DONE };
+
+struct monitor {
+        const char *program;
+        struct arena arena; /* of the configuration */
+        struct monitor_config config;
+        int signals, listener;
+        enum phase phase;
+        struct monitor_state state;
+        struct streams streams;
+        struct life life;
+        struct evidence evidence;
+        struct health health;
+        int64_t born_ms;  /* this life */
+        int64_t kill_at;  /* SIGKILL; NEVER */
+        int64_t start_at; /* the next life; NEVER */
+        int64_t sample_at;
+        unsigned quick_deaths;
+        bool stop;    /* asked for: no restart */
+        bool restart; /* asked for: start again at once */
+        int wait_status;
+};
+
+static int64_t now_ms(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec * 1000 + t.tv_nsec / 1000000; /* M4 */
+}
+
+static void save_state(struct monitor *m)
+{
+        m->state.log_lost = m->streams.log.lost;
+        monitor_state_save(MONITOR_FD_RUN, &m->state);
+}
+
+static void tell(const struct monitor *m, const char *action, const struct key_value *attributes,
+                 size_t n)
+{
+        struct event event = { .type = "container",
+                               .action = action,
+                               .id = m->config.id,
+                               .name = m->config.name,
+                               .attributes = { (struct key_value *)attributes, n } };
+
+        journal_append(MONITOR_FD_JOURNAL, &event);
+}
+
+/* ---- who asked for what ---- */
+
+static void asked_by(struct monitor *m, pid_t pid, uid_t uid, int sig, const char *why)
+{
+        struct asked *a = &m->evidence.asked;
+        struct timespec now;
+        char path[32];
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        *a = (struct asked){ .time_ns = now.tv_sec * 1000000000 + now.tv_nsec,
+                             .signal = sig,
+                             .pid = pid,
+                             .uid = uid };
+        snprintf(a->why, sizeof a->why, "%s", why);
+        snprintf(path, sizeof path, "/proc/%d/comm", pid);
+        if (pid > 0 && fd_read_text_at(AT_FDCWD, path, a->comm, sizeof a->comm) > 0)
+                a->comm[strcspn(a->comm, "\n")] = 0;
+}
+
+static void send_signal(struct monitor *m, int sig)
+{
+        struct cgroup_fail f;
+
+        if (m->life.pidfd < 0)
+                return;
+        sys_pidfd_send_signal(m->life.pidfd, sig);
+        /* v1's freezer holds back even SIGKILL. */
+        if (sig == SIGKILL && cgroup_is_frozen(&m->life.cgroup) == 1)
+                cgroup_thaw(&m->life.cgroup, 1000, &f);
+}
+
+/* sig 0 and timeout -1: the container's own. */
+static void begin_stop(struct monitor *m, int sig, int64_t timeout_ms)
+{
+        if (m->phase == PHASE_WAITING) {
+                m->start_at = m->restart ? now_ms() : NEVER;
+                return;
+        }
+        if (m->phase != PHASE_RUNNING)
+                return;
+        m->state.status = MONITOR_STOPPING;
+        save_state(m);
+        send_signal(m, sig ? sig : (int)m->config.stop_signal);
+        m->kill_at = now_ms() + (timeout_ms < 0 ? m->config.stop_timeout_ms : timeout_ms);
+}
+
+/* ---- lives ---- */
+
+static void life_began(struct monitor *m)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        m->phase = PHASE_RUNNING;
+        m->born_ms = now_ms();
+        m->start_at = NEVER;
+        m->sample_at = m->born_ms + EVIDENCE_SAMPLE_MS;
+        m->kill_at = m->config.timeout_ms > 0 ? m->born_ms + m->config.timeout_ms : NEVER;
+        m->evidence.pid = m->life.pid;
+        m->evidence.restarts = m->state.restarts;
+        evidence_begin(&m->evidence, &m->life.cgroup);
+        health_begin(&m->health, &m->config.health, m->born_ms);
+        m->state.status = MONITOR_RUNNING;
+        m->state.pid = m->life.pid;
+        m->state.pid_start = m->life.pid_start;
+        m->state.started_ns = now.tv_sec * 1000000000 + now.tv_nsec;
+        m->state.finished_ns = 0;
+        m->state.exit_code = 0;
+        m->state.oom_killed = false;
+        m->state.error[0] = 0;
+        m->state.health = m->config.health.test.n ? HEALTH_BEGINNING : HEALTH_OFF;
+        m->state.health_failures = 0;
+        save_state(m); /* M2 */
+        tell(m, "start", NULL, 0);
+}
+
+/* What a shell would say of a command that it could not run. */
+static int exit_code_of(const struct err *e)
+{
+        return e->code == ERR_NOT_FOUND ? 127 : e->code == ERR_DENIED ? 126 : 125;
+}
+
+static void failed_to_start(struct monitor *m, const struct err *e)
+{
+        snprintf(m->state.error, sizeof m->state.error, "%.255s", e->chain);
+        m->state.exit_code = exit_code_of(e);
+        m->state.pid = 0;
+        m->state.status = MONITOR_EXITED;
+        save_state(m);
+}
+
+static bool wants_restart(const struct monitor *m, int exit_code)
+{
+        const struct monitor_config *c = &m->config;
+
+        if (m->restart)
+                return true;
+        if (m->stop)
+                return false;
+        switch (c->restart) {
+        case RESTART_ALWAYS:
+        case RESTART_UNLESS_STOPPED:
+                return true;
+        case RESTART_ON_FAILURE:
+                return exit_code != 0 &&
+                       (c->restart_max == 0 || m->state.restarts < c->restart_max);
+        default:
+                return false;
+        }
+}
+
+static void plan_next(struct monitor *m, int exit_code)
+{
+        int64_t delay = RESTART_DELAY_MS;
+
+        if (!wants_restart(m, exit_code)) {
+                m->phase = PHASE_DONE;
+                return;
+        }
+        if (now_ms() - m->born_ms >= RESTART_GOOD_LIFE_MS)
+                m->quick_deaths = 0;
+        for (unsigned i = 0; i < m->quick_deaths && delay < RESTART_DELAY_MAX_MS; i++)
+                delay *= 2;
+        m->quick_deaths++;
+        m->phase = PHASE_WAITING;
+        m->start_at = m->restart ? now_ms() : now_ms() + MIN(delay, (int64_t)RESTART_DELAY_MAX_MS);
+        m->state.status = MONITOR_RESTARTING;
+        save_state(m);
+}
+
+static void start_again(struct monitor *m)
+{
+        struct wire_reply reply = { 0 };
+        struct err e = { 0 };
+
+        if (!m->restart)
+                m->state.restarts++;
+        if (life_start(&m->life, &m->config, &m->streams, m->program, &e) == 0) {
+                life_began(m);
+        } else {
+                failed_to_start(m, &e);
+                reply.status = -ECANCELED;
+                m->restart = false;
+                plan_next(m, m->state.exit_code);
+        }
+        m->restart = false;
+        streams_reply_all(&m->streams, WIRE_RESTART, &reply);
+}
+
+/* ---- the end of a life ---- */
+
+static void see_exit(struct monitor *m)
+{
+        siginfo_t info = { 0 };
+
+        /* Seen, not yet reaped: its pid is still its own (M1). */
+        if (waitid(P_PID, (id_t)m->life.pid, &info, WEXITED | WNOWAIT) < 0)
+                return;
+        evidence_end(&m->evidence, &m->life.cgroup, 0);
+        if (waitpid(m->life.pid, &m->wait_status, 0) != m->life.pid)
+                m->wait_status = 0;
+        m->evidence.wait_status = m->wait_status;
+        m->phase = PHASE_DRAINING;
+        m->kill_at = NEVER;
+        health_stop(&m->health);
+}
+
+static void announce_exit(struct monitor *m, int exit_code)
+{
+        struct wire_reply reply = { .exit_code = exit_code, .oom_killed = m->state.oom_killed };
+        char code[16];
+        const struct key_value attributes[] = {
+                { "exitCode", code },
+                { "oomKilled", m->state.oom_killed ? "true" : "false" },
+        };
+
+        snprintf(code, sizeof code, "%d", exit_code);
+        if (m->state.oom_killed)
+                tell(m, "oom", NULL, 0);
+        tell(m, "die", attributes, ARRAY_SIZE(attributes));
+        streams_reply_all(&m->streams, WIRE_WAIT, &reply); /* M3 */
+        streams_reply_all(&m->streams, WIRE_STOP, &reply);
+}
+
+static void end_life(struct monitor *m)
+{
+        struct err e = { 0 };
+        int exit_code = WIFEXITED(m->wait_status) ? WEXITSTATUS(m->wait_status)
+                                                  : 128 + WTERMSIG(m->wait_status);
+        int r;
+
+        streams_close(&m->streams);
+        log_file_end(&m->streams.log);
+        m->state.exit_code = exit_code;
+        m->state.oom_killed = evidence_oom_killed(&m->evidence);
+        m->state.finished_ns = m->evidence.finished_ns;
+        m->state.pid = 0;
+        r = evidence_save(&m->evidence, MONITOR_FD_BUNDLE, m->life.cgroup_path); /* M1 */
+        if (r < 0)
+                snprintf(m->state.error, sizeof m->state.error, "cannot write the exit record: %s",
+                         strerror(-r));
+        if (life_end(&m->life, &m->config, &e) < 0)
+                snprintf(m->state.error, sizeof m->state.error, "%.255s", e.chain);
+        plan_next(m, exit_code);
+        if (m->phase == PHASE_DONE) {
+                m->state.status = MONITOR_EXITED;
+                save_state(m); /* M2 */
+        }
+        announce_exit(m, exit_code);
+        if (m->phase == PHASE_DONE)
+                streams_finish(&m->streams, exit_code);
+}
+
+/* ---- requests ---- */
+
+static void on_request(void *ctx, struct streams_client *c, const struct wire_request *q)
+{
+        struct monitor *m = ctx;
+        struct wire_reply reply = { 0 };
+        struct ucred who = { 0 };
+        socklen_t n = sizeof who;
+        int sig = q->signal ? q->signal : (int)m->config.stop_signal;
+
+        getsockopt(c->sock, SOL_SOCKET, SO_PEERCRED, &who, &n);
+        switch (q->op) {
+        case WIRE_STOP:
+        case WIRE_RESTART:
+                m->stop = q->op == WIRE_STOP;
+                m->restart = q->op == WIRE_RESTART;
+                asked_by(m, who.pid, who.uid, sig, q->why);
+                begin_stop(m, q->signal, q->timeout_ms);
+                return; /* answered when it has happened */
+        case WIRE_WAIT:
+                return;
+        case WIRE_NOTE:
+                asked_by(m, who.pid, who.uid, sig, q->why);
+                /* Who kills a container does not want it back. */
+                m->stop =
+                        m->stop || q->signal == SIGKILL || q->signal == (int)m->config.stop_signal;
+                break;
+        case WIRE_REOPEN:
+                reply.status = log_file_reopen(&m->streams.log);
+                break;
+        case WIRE_HEALTH:
+                reply.status = m->config.health.test.n ? 0 : -ENOENT;
+                if (reply.status == 0 && m->phase == PHASE_RUNNING) {
+                        m->health.next_ms = now_ms();
+                        return; /* answered with the result */
+                }
+                break;
+        default:
+                reply.status = -EOPNOTSUPP;
+        }
+        streams_reply(c, &reply);
+}
+
+/* ---- health ---- */
+
+static void health_changed(struct monitor *m)
+{
+        const struct key_value attributes[] = { { "health_status",
+                                                  health_status_names[m->state.health] } };
+
+        save_state(m);
+        tell(m, "health_status", attributes, 1);
+        if (m->state.health != HEALTH_BAD || m->config.health.on_failure == HEALTH_NONE)
+                return;
+        m->stop = m->config.health.on_failure == HEALTH_STOP;
+        m->restart = m->config.health.on_failure == HEALTH_RESTART;
+        asked_by(m, getpid(), getuid(), (int)m->config.stop_signal, "the health check failed");
+        begin_stop(m, m->config.health.on_failure == HEALTH_KILL ? SIGKILL : 0, -1);
+}
+
+static void health_ended(struct monitor *m, int wait_status)
+{
+        int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+        struct wire_reply reply = { .exit_code = code };
+        bool changed = health_result(&m->health, &m->config, code, now_ms(), &m->state);
+
+        streams_reply_all(&m->streams, WIRE_HEALTH, &reply);
+        if (changed)
+                health_changed(m);
+        else
+                save_state(m);
+}
+
+/* ---- the loop ---- */
+
+/* Everything but init, which see_exit() reaps. */
+static void reap_others(struct monitor *m)
+{
+        siginfo_t info;
+        int status;
+
+        for (;;) {
+                info.si_pid = 0;
+                if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0 ||
+                    info.si_pid == m->life.pid)
+                        return;
+                if (waitpid(info.si_pid, &status, 0) == m->health.pid && m->health.pid)
+                        health_ended(m, status);
+        }
+}
+
+static void take_signals(struct monitor *m)
+{
+        struct signalfd_siginfo s;
+
+        while (read(m->signals, &s, sizeof s) == sizeof s) {
+                if (s.ssi_signo != SIGTERM && s.ssi_signo != SIGINT)
+                        continue;
+                m->stop = true;
+                asked_by(m, (pid_t)s.ssi_pid, s.ssi_uid, (int)m->config.stop_signal,
+                         "a signal to the monitor");
+                begin_stop(m, 0, -1);
+        }
+        reap_others(m);
+}
+
+static void tick(struct monitor *m, int64_t now)
+{
+        if (m->phase == PHASE_RUNNING && now >= m->kill_at) {
+                if (m->state.status == MONITOR_STOPPING) {
+                        send_signal(m, SIGKILL);
+                        m->kill_at = now + 1000; /* it may be in an uninterruptible wait */
+                } else {
+                        m->stop = true;
+                        asked_by(m, getpid(), getuid(), (int)m->config.stop_signal,
+                                 "its time is up");
+                        begin_stop(m, 0, -1);
+                }
+        }
+        if (m->phase == PHASE_RUNNING && now >= m->sample_at) {
+                evidence_sample(&m->evidence, &m->life.cgroup);
+                m->sample_at = now + EVIDENCE_SAMPLE_MS;
+        }
+        if (m->phase == PHASE_RUNNING)
+                health_tick(&m->health, &m->config, m->program, now, &m->state);
+        if (m->phase == PHASE_WAITING && m->stop && !m->restart) {
+                struct wire_reply reply = { .exit_code = m->state.exit_code };
+
+                m->phase = PHASE_DONE;
+                m->state.status = MONITOR_EXITED;
+                save_state(m);
+                streams_reply_all(&m->streams, WIRE_STOP, &reply);
+                streams_finish(&m->streams, m->state.exit_code);
+        } else if (m->phase == PHASE_WAITING && now >= m->start_at) {
+                start_again(m);
+        }
+        streams_tick(&m->streams, now);
+}
+
+static int sooner(int a, int b)
+{
+        return a < 0 ? b : b < 0 ? a : MIN(a, b);
+}
+
+static int until(int64_t at, int64_t now)
+{
+        return at == NEVER ? -1 : (int)MIN(MAX(at - now, (int64_t)0), (int64_t)60000);
+}
+
+static int due(const struct monitor *m, int64_t now)
+{
+        int t = streams_due(&m->streams, now);
+
+        if (m->phase == PHASE_WAITING)
+                return sooner(t, until(m->start_at, now));
+        if (m->phase != PHASE_RUNNING)
+                return t;
+        t = sooner(t, until(m->kill_at, now));
+        t = sooner(t, until(m->sample_at, now));
+        return sooner(t, health_due(&m->health, &m->config.health, now));
+}
+
+static void loop_once(struct monitor *m)
+{
+        enum { SIGNALS, INIT, LISTENER, HEALTH, FIRST };
+        struct pollfd p[FIRST + STREAMS_SLOTS];
+        int64_t now = now_ms();
+        int fd;
+
+        p[SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
+        p[INIT] = (struct pollfd){ m->phase == PHASE_RUNNING ? m->life.pidfd : -1, POLLIN, 0 };
+        p[LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
+        p[HEALTH] = (struct pollfd){ m->health.output, POLLIN, 0 };
+        streams_poll(&m->streams, p + FIRST);
+        if (poll(p, ARRAY_SIZE(p), due(m, now)) < 0 && errno != EINTR)
+                return;
+        now = now_ms();
+        streams_ready(&m->streams, p + FIRST, now, on_request, m);
+        if (p[HEALTH].revents && m->health.output >= 0)
+                health_output(&m->health);
+        if (p[INIT].revents)
+                see_exit(m);
+        if (p[SIGNALS].revents)
+                take_signals(m);
+        if (p[LISTENER].revents) {
+                fd = accept4(m->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (fd >= 0)
+                        streams_accept(&m->streams, fd);
+        }
+        if (m->phase == PHASE_DRAINING) {
+                streams_drain(&m->streams);
+                if (!streams_busy(&m->streams))
+                        end_life(m);
+        }
+        tick(m, now);
+}
+
+/* ---- beginning and end ---- */
+
+static int read_config(struct monitor *m, struct err *e)
+{
+        AUTO_FREE char *text = NULL;
+        char *kept;
+        size_t n;
+        int r = fd_read_regular_at(MONITOR_FD_BUNDLE, "monitor.json", 1 << 20, &text, &n);
+
+        if (r < 0)
+                return err_sys(e, r, "cannot read monitor.json");
+        kept = arena_strndup(&m->arena, text, n);
+        return monitor_config_read(&m->arena, kept, n, &m->config, e);
+}
+
+static int open_log(struct monitor *m, struct err *e)
+{
+        struct log_file *l = &m->streams.log;
+        int r;
+
+        l->driver = m->config.log_driver;
+        l->dir = MONITOR_FD_BUNDLE;
+        snprintf(l->name, sizeof l->name, "ctr.log");
+        l->max_size = m->config.log_max_size;
+        l->max_files = m->config.log_max_files > 0 ? (unsigned)m->config.log_max_files : 1;
+        r = log_file_open(l);
+        return r < 0 ? err_sys(e, r, "cannot open the log") : 0;
+}
+
+static int set_up(struct monitor *m, struct err *e)
+{
+        struct proc_stat st;
+        sigset_t set;
+
+        sigfillset(&set);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        if (m->signals < 0)
+                return err_sys(e, errno, "cannot make a signalfd");
+        if (read_config(m, e) < 0 || open_log(m, e) < 0)
+                return -1;
+        m->listener = wire_listen(MONITOR_FD_RUN);
+        if (m->listener < 0)
+                return err_sys(e, m->listener, "cannot listen on the control socket");
+        m->state.monitor = getpid();
+        m->state.monitor_start = proc_stat_read(getpid(), &st) == 0 ? st.start : 0;
+        m->evidence.id = m->config.id;
+        m->evidence.name = m->config.name;
+        m->state.status = MONITOR_STARTING;
+        save_state(m);
+        return 0;
+}
+
+/* A container left over by a monitor that died is in the way of the new one. */
+static int first_life(struct monitor *m, struct err *e)
+{
+        if (life_clean(&m->config, e) < 0)
+                return -1;
+        return life_start(&m->life, &m->config, &m->streams, m->program, e);
+}
+
+static void tell_starter(const struct err *e, pid_t pid)
+{
+        struct wire_started s = { .err = *e, .pid = pid };
+
+        send(MONITOR_FD_STARTED, &s, sizeof s, MSG_NOSIGNAL);
+        close(MONITOR_FD_STARTED);
+}
+
+static void run_on_exit(const struct strings *command)
+{
+        char *argv[32];
+        size_t n = MIN(command->n, ARRAY_SIZE(argv) - 1);
+        sigset_t none;
+
+        if (n == 0 || fork() != 0)
+                return;
+        for (size_t i = 0; i < n; i++)
+                argv[i] = (char *)command->v[i];
+        argv[n] = NULL;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        execv(argv[0], argv);
+        _exit(127);
+}
+
+int monitor_run(const char *program)
+{
+        static struct monitor m; /* untouched pages of its buffers cost nothing */
+        struct err e = { 0 };
+
+        m.program = program;
+        m.listener = m.signals = m.health.output = m.evidence.kmsg = m.life.pidfd = -1;
+        m.start_at = m.kill_at = NEVER;
+        streams_init(&m.streams);
+        if (set_up(&m, &e) < 0 || first_life(&m, &e) < 0) {
+                failed_to_start(&m, &e);
+                tell_starter(&e, 0);
+                unlinkat(MONITOR_FD_RUN, "ctl", 0);
+                return 1;
+        }
+        life_began(&m);
+        tell_starter(&e, m.life.pid);
+        while (m.phase != PHASE_DONE)
+                loop_once(&m);
+        unlinkat(MONITOR_FD_RUN, "ctl", 0);
+        log_file_close(&m.streams.log);
+        evidence_done(&m.evidence);
+        run_on_exit(&m.config.on_exit);
+        return 0;
+}
