@@ -51,10 +51,9 @@ struct tar_entry {
         const char *link; /* TAR_SYMLINK, TAR_HARDLINK: the target as it stands; else NULL */
         uint64_t size;    /* of the file, holes included; 0 unless TAR_FILE */
         uint64_t stored;  /* bytes of data that follow in the archive */
-        uint64_t
-                data_at; /* where they begin in the stream: a multiple of 512 (sparse 1.0's map is not
-                           * part of them) */
-        uint32_t mode;   /* the permission bits, 07777 */
+        uint64_t data_at; /* where they begin in the stream: a multiple of 512 (sparse 1.0's map is
+                           * not part of them) */
+        uint32_t mode;    /* the permission bits, 07777 */
         uint32_t uid, gid;
         int64_t mtime;
         uint32_t mtime_ns;

@@ -8,16 +8,16 @@
  * and libzstd are linked.
  *
  * A staged layer's files:
- *   layer.tar, layer.erofs    backend erofs: the archive as it came, and the index over it
- *   (codec/erofs.h)
+ *   layer.tar, layer.erofs    backend erofs: the archive as it came (and, behind it, what the
+ *                             index had to have copied), and the index over it (codec/erofs.h)
  *   fs/, layer.headers        backend directory: the tree, with overlayfs whiteouts; and the
- *   archive's bytes that are no file's
- *                             content (zstd), from which the exact tar can be made again
- *   lean.json                 what it leans on in lower layers, where it does (absent otherwise)
+ *                             archive's bytes that are no file's content, from which with the
+ *                             files the exact tar can be made again (image/unpack-headers.h)
+ *   replaced/                 of a directory: what entries of the same name have replaced
+ *   lean                      of a directory: what it leans on in lower layers, where it does
  *   spool                     compressed bytes so far, for blobs of at least LAYER_SPOOL_MIN: a
- *   pull that was killed goes on
- *                             from here. Unlinked once the layer is complete, unless it is to be
- *                             kept. */
+ *                             pull that was killed goes on from here. Gone once the layer is
+ *                             complete, unless it is to be kept. */
 #pragma once
 
 #include <stdbool.h>
@@ -37,20 +37,20 @@ struct layer_job {
         int stage;           /* the staged directory */
         int input;           /* the blob's bytes from `resume` on; a pipe or a file */
         const char *digest;  /* of the blob; NULL: unknown (import, archives without one) */
-        uint64_t size;       /* of the blob, exactly; 0 with a NULL digest */
+        uint64_t size;       /* of the blob, exactly: no more is read. 0: to the end of input */
         const char *diff_id; /* NULL: unknown */
         uint64_t resume;     /* bytes of the spool that come first */
         bool keep_blob;      /* leave the spool as the complete blob */
-        bool spool;
-        unsigned threads; /* 1-3: hashing and unpacking beside each other */
-        bool userxattr; /* rootless: user.overlay.*, no devices, whiteouts as xattr where mknod is denied */
+        bool spool;          /* write it; blobs below LAYER_SPOOL_MIN have none unless kept */
+        unsigned threads;    /* 1-3: hashing and unpacking beside each other */
+        bool userxattr;      /* rootless: user.overlay.*, no devices, unless mknod is permitted */
         struct tar_limits limits;
 };
 
 /* What berth-layer reports, in one write to the result pipe. */
 struct layer_result {
         struct err err;     /* code ERR_NONE: it is complete and verified */
-        bool corrupt_spool; /* the error is that of resumed bytes: delete the spool and start over */
+        bool corrupt_spool; /* the error is that of resumed bytes: start over without the spool */
         char digest[DIGEST_CAP], diff_id[DIGEST_CAP];
         uint64_t size; /* of the blob */
         uint64_t tar_size;
@@ -63,6 +63,10 @@ struct layer_process {
         pid_t pid;
         int pidfd;
         int result; /* readable once it has ended or failed */
+        /* Of its job: */
+        int stage; /* not ours to close; must stay open until layer_wait() */
+        bool keep_blob;
+        char digest[DIGEST_CAP];
 };
 /* Starts it; job's descriptors stay the caller's. */
 int layer_start(const struct layer_job *job, const struct log *log, struct layer_process *ret,
@@ -88,5 +92,6 @@ int layer_tar(const struct layer *l, int dir, int out, const struct log *log, st
 int layer_pack(const struct layer *l, int dir, int out, const char *compression, int level,
                const struct log *log, char ret_digest[DIGEST_CAP], uint64_t *ret_size,
                struct err *e);
-/* Decompresses in to out (whatever compressed it), for archives: `berth load` of a .tar.gz. */
+/* Decompresses in to out (whatever compressed it), for archives: `berth load` of a .tar.gz. At most
+ * 1 TiB. */
 int layer_inflate(int in, int out, const struct log *log, struct err *e);
