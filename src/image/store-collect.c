@@ -109,7 +109,7 @@ static int delete_entry(void *ctx, int dir, const char *name)
         /* What was a layer may be mounted: KEY.something. */
         snprintf(key, sizeof key, "%.*s", (int)strcspn(name, "."), name);
         if (layer >= 0 && strlen(key) == 64)
-                snapshot_forget(NULL, key, layer);
+                snapshot_forget(key, layer);
         delete_tree(dir, name, ctx, 0);
         return 0;
 }

@@ -29,6 +29,9 @@ int umount2(const char *, int);
 #ifndef MNT_DETACH
 #define MNT_DETACH 2
 #endif
+#ifndef UMOUNT_NOFOLLOW
+#define UMOUNT_NOFOLLOW 8
+#endif
 
 static inline int sys_openat2(int dir, const char *path, const struct open_how *how)
 {
