@@ -143,8 +143,8 @@ static void put_options(struct buf *out, const struct overlay *o)
                 buf_puts(out, ",volatile");
 }
 
-/* The child: alone in a new mount namespace, holding the detached lower mounts. Returns the detached
- * overlay. */
+/* The child: alone in a new mount namespace, holding the detached lower mounts. Returns the
+ * detached overlay. */
 static int child_mount(const struct overlay *o, const int *lower)
 {
         AUTO_BUF options = { 0 };

@@ -1,4 +1,5 @@
-/* Overlays by descriptor and by name show the same. Needs root, and a mount namespace of its own. */
+/* Overlays by descriptor and by name show the same. Needs root, and a mount namespace of its own.
+ */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
