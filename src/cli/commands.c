@@ -1,6 +1,7 @@
 /* The commands and global options of berth. A new command is a file in commands/ and a line
  * here. */
 #include "cli/berth.h"
+#include "cli/commands/login.h"
 #include "cli/commands/look.h"
 #include "cli/commands/run.h"
 
@@ -15,7 +16,7 @@ static const struct opt globals[] = {
         {}
 };
 
-static const struct command *const commands[] = { &cmd_look, &cmd_run, NULL };
+static const struct command *const commands[] = { &cmd_login, &cmd_logout, &cmd_look, &cmd_run, NULL };
 
 const struct program program = {
         .name = "berth",
