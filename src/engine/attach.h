@@ -1,0 +1,32 @@
+/* Attaching this process's terminal or pipes to a container, through its monitor
+ * (monitor/wire.h). */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct attach {
+        bool in, out, err;       /* which streams */
+        bool primary;            /* the container waits for us, as for a pipe's reader */
+        bool tty;                /* the container has a terminal: ours becomes raw */
+        bool forward_signals;    /* --sig-proxy: what would end us goes to the container instead */
+        const char *detach_keys; /* "ctrl-p,ctrl-q"; "": none; NULL: that */
+};
+enum attach_end {
+        ATTACH_EXITED,   /* *ret_status has the container's exit status */
+        ATTACH_DETACHED, /* by the detach keys, or our terminal went away */
+        ATTACH_LOST,     /* the monitor died */
+        ATTACH_END_MAX
+};
+
+/* A connection that receives output from now on: made before the container starts, nothing is
+ * missed. run: a descriptor of the run directory. A descriptor, or -1 with e. */
+int attach_open(int run, const struct attach *a, struct err *e);
+/* Copies until the end; restores the terminal. pidfd: of the container's init, for signals; may
+ * be -1. */
+int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret_end,
+               int *ret_status, struct err *e);
+/* "ctrl-p,ctrl-q", "ctrl-\\", "a": the bytes. How many, or -EINVAL. */
+#define DETACH_KEYS_MAX 16
+int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX]);

@@ -1,0 +1,483 @@
+#include "engine/logs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define NS 1000000000ll
+/* A record at its longest: a JSON line whose bytes are all escaped. */
+#define LINE_CAP (8 * LOG_LINE_MAX)
+#define FILES_MAX 1000
+
+/* ---- times ---- */
+
+static bool two(const char *s, int *ret)
+{
+        if (s[0] < '0' || s[0] > '9' || s[1] < '0' || s[1] > '9')
+                return false;
+        *ret = (s[0] - '0') * 10 + (s[1] - '0');
+        return true;
+}
+
+/* "Z", "+02:00"; seconds east of UTC. */
+static bool parse_zone(const char *s, int *ret)
+{
+        int h, m;
+
+        if (str_eq(s, "Z") || str_eq(s, "z")) {
+                *ret = 0;
+                return true;
+        }
+        if ((*s != '+' && *s != '-') || strlen(s) != 6 || s[3] != ':' || !two(s + 1, &h) ||
+            !two(s + 4, &m))
+                return false;
+        *ret = (*s == '-' ? -1 : 1) * (h * 3600 + m * 60);
+        return true;
+}
+
+int log_time_parse(const char *text, int64_t *ret_ns)
+{
+        int century, year, zone, scale = 100000000;
+        int64_t fraction = 0;
+        struct tm tm = { 0 };
+        const char *at = text + 19;
+
+        if (strnlen(text, 20) < 20 || !two(text, &century) || !two(text + 2, &year) ||
+            text[4] != '-' || !two(text + 5, &tm.tm_mon) || text[7] != '-' ||
+            !two(text + 8, &tm.tm_mday) || (text[10] != 'T' && text[10] != ' ') ||
+            !two(text + 11, &tm.tm_hour) || text[13] != ':' || !two(text + 14, &tm.tm_min) ||
+            text[16] != ':' || !two(text + 17, &tm.tm_sec))
+                return -EINVAL;
+        if (*at == '.')
+                for (at++; *at >= '0' && *at <= '9'; at++, scale /= 10)
+                        fraction += (*at - '0') * scale;
+        if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+            tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60 || !parse_zone(at, &zone))
+                return -EINVAL;
+        tm.tm_year = century * 100 + year - 1900;
+        tm.tm_mon--;
+        *ret_ns = (int64_t)(timegm(&tm) - zone) * NS + fraction;
+        return 0;
+}
+
+/* "1h30m", "90s", "1.5h": ns. */
+static int parse_duration(const char *text, int64_t *ret_ns)
+{
+        static const struct {
+                const char *name;
+                double seconds;
+        } units[] = { { "ms", 0.001 }, { "h", 3600 }, { "m", 60 }, { "s", 1 }, { "d", 86400 } };
+        double total = 0;
+
+        if (!*text)
+                return -EINVAL;
+        while (*text) {
+                char *end;
+                double v = strtod(text, &end);
+                size_t i = 0;
+
+                if (end == text || v < 0 || v > 1e9 || *text < '.' || *text > '9')
+                        return -EINVAL;
+                while (i < ARRAY_SIZE(units) && !str_after(end, units[i].name))
+                        i++;
+                if (i == ARRAY_SIZE(units))
+                        return -EINVAL;
+                total += v * units[i].seconds;
+                text = end + strlen(units[i].name);
+        }
+        *ret_ns = (int64_t)(total * 1e9);
+        return 0;
+}
+
+int log_time_arg(const char *text, int64_t now_ns, int64_t *ret_ns)
+{
+        char whole[64], *end;
+        double seconds;
+        int64_t ago;
+
+        if (log_time_parse(text, ret_ns) == 0)
+                return 0;
+        if (parse_duration(text, &ago) == 0) {
+                *ret_ns = now_ns - ago;
+                return 0;
+        }
+        seconds = strtod(text, &end);
+        if (end != text && !*end && seconds >= 0 && seconds < 9e9) {
+                *ret_ns = (int64_t)(seconds * 1e9);
+                return 0;
+        }
+        /* A date, or a date and time without a zone: UTC. */
+        if (strlen(text) == 10)
+                snprintf(whole, sizeof whole, "%sT00:00:00Z", text);
+        else if (strlen(text) == 16)
+                snprintf(whole, sizeof whole, "%s:00Z", text);
+        else
+                snprintf(whole, sizeof whole, "%.40sZ", text);
+        return log_time_parse(whole, ret_ns);
+}
+
+/* ---- records ---- */
+
+static bool set_time(const char *text, size_t n, char time[LOG_TIME_CAP], struct log_record *r)
+{
+        if (n >= LOG_TIME_CAP)
+                return false;
+        memcpy(time, text, n);
+        time[n] = 0;
+        r->time = time;
+        return log_time_parse(time, &r->time_ns) == 0;
+}
+
+/* "TIME stdout F TEXT" */
+static bool parse_k8s(const char *line, size_t n, char time[LOG_TIME_CAP], struct log_record *r)
+{
+        const char *blank = memchr(line, ' ', n);
+        size_t at = blank ? (size_t)(blank - line) : n;
+
+        if (at + 9 > n || !set_time(line, at, time, r))
+                return false;
+        if (memcmp(line + at, " stdout ", 8) == 0)
+                r->stream = LOG_STDOUT;
+        else if (memcmp(line + at, " stderr ", 8) == 0)
+                r->stream = LOG_STDERR;
+        else
+                return false;
+        at += 8;
+        if ((line[at] != 'F' && line[at] != 'P') || (at + 1 < n && line[at + 1] != ' '))
+                return false;
+        r->partial = line[at] == 'P';
+        r->text = line + MIN(at + 2, n);
+        r->len = n - MIN(at + 2, n);
+        return true;
+}
+
+static int hex4(const char *s)
+{
+        int v = 0;
+
+        for (int i = 0; i < 4; i++) {
+                int c = s[i] | 0x20, d = s[i] >= '0' && s[i] <= '9' ? s[i] - '0'
+                                         : c >= 'a' && c <= 'f'     ? c - 'a' + 10
+                                                                    : -1;
+
+                if (d < 0)
+                        return -1;
+                v = v * 16 + d;
+        }
+        return v;
+}
+
+/* One \-escape at *at, put to *to (which is never ahead of *at). */
+static bool unescape_one(char **at, const char *end, char **to)
+{
+        static const char from[] = "nrtbf\"\\/", into[] = "\n\r\t\b\f\"\\/";
+        char c = (*at)[1];
+        const char *known = c ? strchr(from, c) : NULL;
+        int v;
+
+        if (known) {
+                *(*to)++ = into[known - from];
+                *at += 2;
+                return true;
+        }
+        if (c != 'u' || end - *at < 6)
+                return false;
+        v = hex4(*at + 2);
+        if (v < 0)
+                return false;
+        if (v < 0x80) {
+                *(*to)++ = (char)v;
+        } else if (v < 0x800) {
+                *(*to)++ = (char)(0xc0 | v >> 6);
+                *(*to)++ = (char)(0x80 | (v & 0x3f));
+        } else {
+                *(*to)++ = (char)(0xe0 | v >> 12);
+                *(*to)++ = (char)(0x80 | (v >> 6 & 0x3f));
+                *(*to)++ = (char)(0x80 | (v & 0x3f));
+        }
+        *at += 6;
+        return true;
+}
+
+/* Unescapes a JSON string whose first byte is at *at, in place; *at ends behind its quote. A log
+ * holds what the container wrote, valid UTF-8 or not, so codec/json.h would refuse some. */
+static bool take_string(char **at, char *end, char **ret, size_t *ret_len)
+{
+        char *to = *at, *from = *at;
+
+        *ret = to;
+        while (from < end && *from != '"') {
+                if (*from != '\\')
+                        *to++ = *from++;
+                else if (end - from < 2 || !unescape_one(&from, end, &to))
+                        return false;
+        }
+        if (from >= end)
+                return false;
+        *ret_len = (size_t)(to - *ret);
+        *at = from + 1;
+        return true;
+}
+
+static bool json_member(struct log_record *r, const char *name, size_t nlen, char *value, size_t n,
+                        char time[LOG_TIME_CAP], bool *have_time)
+{
+        if (nlen == 3 && memcmp(name, "log", 3) == 0) {
+                r->partial = n == 0 || value[n - 1] != '\n';
+                r->text = value;
+                r->len = r->partial ? n : n - 1;
+        } else if (nlen == 6 && memcmp(name, "stream", 6) == 0) {
+                r->stream = n == 6 && memcmp(value, "stderr", 6) == 0 ? LOG_STDERR : LOG_STDOUT;
+        } else if (nlen == 4 && memcmp(name, "time", 4) == 0) {
+                *have_time = set_time(value, n, time, r);
+                return *have_time;
+        }
+        return true;
+}
+
+/* {"log":"...","stream":"...","time":"..."}: strings only, as docker writes it. */
+static bool parse_json(char *line, size_t n, char time[LOG_TIME_CAP], struct log_record *r)
+{
+        char *at = line, *end = line + n, *name, *value;
+        bool have_time = false;
+        size_t nlen, len;
+
+        if (n < 2 || *at++ != '{')
+                return false;
+        while (at < end && *at == '"') {
+                at++;
+                if (!take_string(&at, end, &name, &nlen) || end - at < 2 || at[0] != ':' ||
+                    at[1] != '"')
+                        return false;
+                at += 2;
+                if (!take_string(&at, end, &value, &len) ||
+                    !json_member(r, name, nlen, value, len, time, &have_time))
+                        return false;
+                if (at < end && *at == ',')
+                        at++;
+        }
+        return have_time && at < end && *at == '}' && r->text;
+}
+
+bool log_record_parse(enum log_driver driver, char *line, size_t n, char time[LOG_TIME_CAP],
+                      struct log_record *ret)
+{
+        struct log_record r = { 0 };
+
+        if (!(driver == LOG_DRIVER_JSON ? parse_json(line, n, time, &r)
+                                        : parse_k8s(line, n, time, &r)))
+                return false;
+        *ret = r;
+        return true;
+}
+
+/* ---- files ---- */
+
+struct reader {
+        const struct log_query *q;
+        int fd; /* the file at hand */
+        ino_t ino;
+        char *buf;     /* LINE_CAP */
+        size_t len;    /* of an unfinished line */
+        bool skipping; /* a line beyond LINE_CAP: to its end */
+        int64_t skip;  /* records to leave out, for --tail */
+        bool ended;    /* put() or --until wants no more */
+};
+
+static int put_line(struct reader *r, char *line, size_t n)
+{
+        char time[LOG_TIME_CAP];
+        struct log_record record;
+
+        if (!log_record_parse(r->q->driver, line, n, time, &record))
+                return 0; /* torn by a power cut, or not ours */
+        if (r->q->since && record.time_ns < r->q->since)
+                return 0;
+        if (r->q->until && record.time_ns > r->q->until) {
+                r->ended = true;
+                return 0;
+        }
+        if (r->skip > 0) {
+                r->skip -= !record.partial;
+                return 0;
+        }
+        return r->q->put(r->q->ctx, &record);
+}
+
+/* Hands out the whole lines that are in buf. */
+static int put_lines(struct reader *r)
+{
+        char *at = r->buf, *end = r->buf + r->len, *newline;
+        int status = 0;
+
+        while (status == 0 && !r->ended && (newline = memchr(at, '\n', (size_t)(end - at)))) {
+                if (!r->skipping)
+                        status = put_line(r, at, (size_t)(newline - at));
+                r->skipping = false;
+                at = newline + 1;
+        }
+        r->len = (size_t)(end - at);
+        memmove(r->buf, at, r->len);
+        if (r->len == LINE_CAP) {
+                r->skipping = true;
+                r->len = 0;
+        }
+        return status;
+}
+
+/* Everything that the file has now. 0, or what put() said. */
+static int read_on(struct reader *r)
+{
+        ssize_t n;
+        int status = 0;
+
+        while (status == 0 && !r->ended) {
+                n = read(r->fd, r->buf + r->len, LINE_CAP - r->len);
+                if (n <= 0)
+                        break;
+                r->len += (size_t)n;
+                status = put_lines(r);
+        }
+        r->ended = r->ended || status != 0;
+        return status;
+}
+
+static int open_file(struct reader *r, const char *name)
+{
+        struct stat st;
+
+        fd_close(r->fd);
+        r->fd = openat(r->q->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (r->fd < 0 || fstat(r->fd, &st) < 0)
+                return -errno;
+        r->ino = st.st_ino;
+        r->len = 0;
+        return 0;
+}
+
+/* How many rotated files there are: ctr.log.1 ... */
+static unsigned count_rotated(const struct log_query *q)
+{
+        struct stat st;
+        char name[32];
+        unsigned n = 0;
+
+        while (n < FILES_MAX) {
+                snprintf(name, sizeof name, "ctr.log.%u", n + 1);
+                if (fstatat(q->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        break;
+                n++;
+        }
+        return n;
+}
+
+static int read_files(struct reader *r, unsigned rotated)
+{
+        char name[32];
+        int status = 0;
+
+        for (unsigned i = rotated; i > 0 && status == 0 && !r->ended; i--) {
+                snprintf(name, sizeof name, "ctr.log.%u", i);
+                if (open_file(r, name) == 0)
+                        status = read_on(r);
+        }
+        if (status == 0 && !r->ended && open_file(r, "ctr.log") == 0)
+                status = read_on(r);
+        return status;
+}
+
+/* Lines that --since and --until let through, for --tail: counted in a first pass, for a log may
+ * rotate. */
+static int count_record(void *ctx, const struct log_record *record)
+{
+        *(int64_t *)ctx += !record->partial;
+        return 0;
+}
+
+static int64_t count_records(const struct log_query *q, unsigned rotated, char *buf)
+{
+        int64_t n = 0;
+        struct log_query counting = *q;
+        struct reader r = { .q = &counting, .fd = -1, .buf = buf };
+
+        counting.put = count_record;
+        counting.ctx = &n;
+        read_files(&r, rotated);
+        fd_close(r.fd);
+        return n;
+}
+
+/* ---- following ---- */
+
+/* The current file may have been rotated away: what is left of it first, then the new one. */
+static int follow_step(struct reader *r)
+{
+        struct stat st;
+        int status = read_on(r);
+
+        if (status || fstatat(r->q->dir, "ctr.log", &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return status;
+        if (r->fd >= 0 && st.st_ino == r->ino) {
+                /* One file that is emptied when it is full (max_files 1). */
+                if (st.st_size < lseek(r->fd, 0, SEEK_CUR))
+                        lseek(r->fd, 0, SEEK_SET);
+                return 0;
+        }
+        status = read_on(r);
+        if (status == 0 && open_file(r, "ctr.log") == 0)
+                status = read_on(r);
+        return status;
+}
+
+static int follow(struct reader *r)
+{
+        AUTO_FD int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        struct pollfd p = { watch, POLLIN, 0 };
+        char events[4096];
+        int status = 0;
+
+        if (watch >= 0)
+                inotify_add_watch(watch, fd_path(r->q->dir).s, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+        while (status == 0 && !r->ended) {
+                /* Asked before reading: what came in between is still read. */
+                bool last = !r->q->alive || !r->q->alive(r->q->ctx);
+
+                status = follow_step(r);
+                if (last)
+                        break;
+                poll(&p, 1, 500);
+                while (watch >= 0 && read(watch, events, sizeof events) > 0)
+                        ;
+        }
+        return status;
+}
+
+int logs_read(const struct log_query *q, struct err *e)
+{
+        AUTO_FREE char *buf = mem_alloc(LINE_CAP);
+        struct reader r = { .q = q, .fd = -1, .buf = buf };
+        unsigned rotated = count_rotated(q);
+        struct stat st;
+        int status;
+
+        if (fstatat(q->dir, "ctr.log", &st, AT_SYMLINK_NOFOLLOW) < 0 && !q->follow)
+                return errno == ENOENT ? 0 : err_sys(e, errno, "cannot read the log");
+        if (q->tail >= 0)
+                r.skip = MAX(count_records(q, rotated, buf) - q->tail, (int64_t)0);
+        status = read_files(&r, rotated);
+        if (status == 0 && q->follow && !r.ended)
+                status = follow(&r);
+        fd_close(r.fd);
+        return status < 0 ? -1 : 0;
+}
