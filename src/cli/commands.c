@@ -3,6 +3,7 @@
 #include "cli/berth.h"
 #include "cli/commands/login.h"
 #include "cli/commands/look.h"
+#include "cli/commands/pull.h"
 #include "cli/commands/run.h"
 
 static const struct opt globals[] = {
@@ -16,7 +17,7 @@ static const struct opt globals[] = {
         {}
 };
 
-static const struct command *const commands[] = { &cmd_login, &cmd_logout, &cmd_look, &cmd_run, NULL };
+static const struct command *const commands[] = { &cmd_login, &cmd_logout, &cmd_look, &cmd_pull, &cmd_run, NULL };
 
 const struct program program = {
         .name = "berth",
