@@ -1,10 +1,13 @@
 /* The commands and global options of berth. A new command is a file in commands/ and a line
  * here. */
 #include "cli/berth.h"
+#include "cli/commands/import.h"
+#include "cli/commands/load.h"
 #include "cli/commands/login.h"
 #include "cli/commands/look.h"
 #include "cli/commands/pull.h"
 #include "cli/commands/run.h"
+#include "cli/commands/save.h"
 
 static const struct opt globals[] = {
         STR(struct globals, root, 0, "root", "DIR",
@@ -17,7 +20,7 @@ static const struct opt globals[] = {
         {}
 };
 
-static const struct command *const commands[] = { &cmd_login, &cmd_logout, &cmd_look, &cmd_pull, &cmd_run, NULL };
+static const struct command *const commands[] = { &cmd_import, &cmd_load, &cmd_login, &cmd_logout, &cmd_look, &cmd_pull, &cmd_run, &cmd_save, NULL };
 
 const struct program program = {
         .name = "berth",

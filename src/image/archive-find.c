@@ -264,12 +264,13 @@ static void layout_name(const struct finding_context *f, const struct layout_ent
 }
 
 /* The names that docker's manifest.json has for the configuration of that ID. */
-static int layout_tags(const struct finding_context *f, struct found_image *i, struct err *e)
+static int layout_tags(const struct finding_context *f, const struct layout *l,
+                       struct found_image *i, struct err *e)
 {
         struct docker_item *items;
         size_t n;
 
-        if (!members_has(f->members, DOCKER_MANIFEST))
+        if (l->kind != LAYOUT_OCI || !members_has(f->members, DOCKER_MANIFEST))
                 return 0;
         if (docker_items(f, &items, &n, e) < 0)
                 return -1;
@@ -341,8 +342,9 @@ static int layout_image(const struct finding_context *f, const struct layout *l,
         i->id = m.config.digest;
         i->nconfig = (size_t)m.config.size;
         layout_name(f, entry, &i->names);
-        if (layout_read(l, &m.config, CONFIG_MAX, &i->config, e) < 0 || layout_tags(f, i, e) < 0 ||
-            read_config(f, m.nlayers, i, e) < 0 || layout_layers(f, l, &m, i, e) < 0)
+        if (layout_read(l, &m.config, CONFIG_MAX, &i->config, e) < 0 ||
+            layout_tags(f, l, i, e) < 0 || read_config(f, m.nlayers, i, e) < 0 ||
+            layout_layers(f, l, &m, i, e) < 0)
                 return -1;
         return 1;
 }

@@ -68,7 +68,7 @@ int sink_end(struct sink *k, struct err *e);
 int sink_finish(struct sink *k, struct err *e);
 
 /* What the archive becomes: under a temporary name until it is whole. */
-struct target {
+struct archive_target {
         int fd;
         char path[4096];
         char *temporary; /* NULL: written where it stands */
@@ -76,6 +76,7 @@ struct target {
 };
 /* path NULL: the descriptor out. A file may be there, a directory only if it is empty, or with add
  * an OCI layout. */
-int target_open(const char *path, int out, bool tar, bool add, struct target *ret, struct err *e);
+int archive_target_open(const char *path, int out, bool tar, bool add, struct archive_target *ret,
+                        struct err *e);
 /* Puts it in its place, or, with keep false, removes it. */
-int target_close(struct target *t, bool keep, struct err *e);
+int archive_target_close(struct archive_target *t, bool keep, struct err *e);

@@ -50,6 +50,30 @@ static int spool(struct store *s, int input, const struct log *log, struct sourc
         return layer_inflate(input, src->spool, log, e);
 }
 
+/* What berth-layer passed on as it was, and is no tar. */
+static int check_spool(int fd, struct err *e)
+{
+        static const struct {
+                const char *magic, *name;
+        } foreign[] = { { "\xfd"
+                          "7zXZ",
+                          "xz" },
+                        { "BZh", "bzip2" },
+                        { "PK\3\4", "zip" } };
+        char head[8] = "";
+        ssize_t n = pread(fd, head, sizeof head, 0);
+
+        if (n == 0)
+                return err_set(e, ERR_INVALID, "it is empty");
+        for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
+                if (memcmp(head, foreign[i].magic, strlen(foreign[i].magic)) == 0) {
+                        err_set(e, ERR_UNSUPPORTED, "it is compressed with %s", foreign[i].name);
+                        return err_hint(e, "gzip and zstd are read; decompress others into a pipe, "
+                                           "as in `xz -dc FILE | berth load`.");
+                }
+        return 0;
+}
+
 static int source_open(struct store *s, int input, const struct log *log, struct source *src,
                        struct err *e)
 {
@@ -61,7 +85,7 @@ static int source_open(struct store *s, int input, const struct log *log, struct
                 return members_of_dir(input, &src->members, e);
         if (is_plain_file(input, &st))
                 return members_of_tar(input, &src->members, e);
-        if (spool(s, input, log, src, e) < 0)
+        if (spool(s, input, log, src, e) < 0 || check_spool(src->spool, e) < 0)
                 return -1;
         return members_of_tar(src->spool, &src->members, e);
 }

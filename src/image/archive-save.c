@@ -463,10 +463,10 @@ int archive_save(struct store *store, const struct archive_image *images, size_t
 {
         bool tar = o->format == ARCHIVE_DOCKER || o->format == ARCHIVE_OCI;
         struct saving s = { .store = store, .o = o, .w = w, .log = log, .exact = true };
-        struct target t;
+        struct archive_target t;
         int r;
 
-        if (check_options(o, n, e) < 0 || target_open(path, out, tar, o->add, &t, e) < 0)
+        if (check_options(o, n, e) < 0 || archive_target_open(path, out, tar, o->add, &t, e) < 0)
                 return -1;
         s.layout =
                 (struct layout){ .kind = o->format == ARCHIVE_DOCKER_DIR ? LAYOUT_DIR : LAYOUT_OCI,
@@ -476,7 +476,7 @@ int archive_save(struct store *store, const struct archive_image *images, size_t
         sink_done(&s.sink);
         if (s.staged)
                 stage_remove(store, &s.stage);
-        r = target_close(&t, r == 0, e) < 0 ? -1 : r;
+        r = archive_target_close(&t, r == 0, e) < 0 ? -1 : r;
         if (r == 0)
                 *ret_exact = s.exact;
         arena_done(&s.arena);

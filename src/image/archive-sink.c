@@ -96,8 +96,8 @@ int sink_begin(struct sink *k, const char *name, uint64_t size, int *ret_fd, str
                 *ret_fd = k->fd;
                 return tar_header(k, name, TAR_FILE, size, e);
         }
-        k->member =
-                openat(k->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+        k->member = openat(k->fd, k->temporary,
+                           O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
         if (k->member < 0)
                 return err_sys(e, errno, "cannot create \"%s\"", name);
         *ret_fd = k->member;

@@ -34,7 +34,7 @@ static int open_failed(const char *path, struct err *e)
 }
 
 /* A file that is there is replaced once the new one is whole; a device or FIFO is written to. */
-static int open_file(struct target *t, struct err *e)
+static int open_file(struct archive_target *t, struct err *e)
 {
         struct stat st;
 
@@ -51,7 +51,7 @@ static int open_file(struct target *t, struct err *e)
         return t->fd < 0 ? open_failed(t->path, e) : 0;
 }
 
-static int open_dir(struct target *t, bool add, struct err *e)
+static int open_dir(struct archive_target *t, bool add, struct err *e)
 {
         AUTO_FD int there = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -72,9 +72,10 @@ static int open_dir(struct target *t, bool add, struct err *e)
         return t->fd < 0 ? open_failed(t->path, e) : 0;
 }
 
-int target_open(const char *path, int out, bool tar, bool add, struct target *ret, struct err *e)
+int archive_target_open(const char *path, int out, bool tar, bool add, struct archive_target *ret,
+                        struct err *e)
 {
-        struct target t = { .fd = out, .owned = path != NULL };
+        struct archive_target t = { .fd = out, .owned = path != NULL };
 
         if (path && path_clean(path, t.path, sizeof t.path) < 0)
                 return err_set(e, ERR_LIMIT, "\"%.60s...\" is too long", path);
@@ -86,7 +87,7 @@ int target_open(const char *path, int out, bool tar, bool add, struct target *re
         return 0;
 }
 
-int target_close(struct target *t, bool keep, struct err *e)
+int archive_target_close(struct archive_target *t, bool keep, struct err *e)
 {
         int r = 0;
 

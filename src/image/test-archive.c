@@ -514,6 +514,27 @@ static void test_layout_broken(void **state)
         assert_refused(&empty, ERR_INVALID, "no image");
 }
 
+/* podman's `dir:`: blobs by their hex digits, one manifest. */
+static void test_dir(void **state)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_BUF b = { 0 };
+        AUTO_BUF rest = { 0 };
+        struct result r = { 0 };
+        char *manifest = put_image(&rest, &a, "amd64");
+
+        put_text(&b, "version", "Directory Transport Version: 1.1\n");
+        put_text(&b, "manifest.json", manifest);
+        put_text(&b, digest_hex(digest_of(&a, config(&a))), config(&a));
+        assert_refused(&b, ERR_NOT_FOUND, "layer 1");
+        put_text(&b, digest_hex(digest_of(&a, LAYER)), LAYER);
+        assert_int_equal(find(&r, &b), 0);
+        assert_int_equal(r.n, 1);
+        assert_string_equal(r.v->digest, digest_of(&a, manifest));
+        assert_int_equal(r.v->names.n, 0);
+        arena_done(&r.arena);
+}
+
 /* docker 25's archives are both: exact manifests from the layout, names from manifest.json. */
 static void test_hybrid(void **state)
 {
@@ -618,6 +639,29 @@ static void test_sink(void **state)
         buf_done(&all[1]);
 }
 
+/* A directory's members appear when they are whole. */
+static void test_sink_dir(void **state)
+{
+        char path[] = "/tmp/test-archive.XXXXXX", name[] = "a/one";
+        AUTO_FD int dir = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        struct sink k;
+        struct err e;
+        int fd;
+
+        assert_true(dir >= 0);
+        sink_init(&k, dir, false);
+        assert_int_equal(sink_put(&k, name, "1", 1, &e), 0);
+        assert_int_equal(sink_put(&k, name, "22", 2, &e), 0); /* replaced */
+        assert_int_equal(sink_begin(&k, "two", 5, &fd, &e), 0);
+        assert_int_equal(fd_write_all(fd, "123", 3), 0);
+        assert_int_equal(sink_end(&k, &e), -1); /* fewer bytes than were announced */
+        assert_int_equal(faccessat(dir, "two", F_OK, 0), -1);
+        sink_done(&k);
+        assert_int_equal(unlinkat(dir, name, 0), 0);
+        assert_int_equal(unlinkat(dir, "a", AT_REMOVEDIR), 0);
+        assert_int_equal(rmdir(path), 0); /* nothing else is left */
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -636,9 +680,11 @@ int main(void)
                 cmocka_unit_test(test_layout_names),
                 cmocka_unit_test(test_layout_platforms),
                 cmocka_unit_test(test_layout_broken),
+                cmocka_unit_test(test_dir),
                 cmocka_unit_test(test_hybrid),
                 cmocka_unit_test(test_places),
                 cmocka_unit_test(test_sink),
+                cmocka_unit_test(test_sink_dir),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,6 @@
+/* berth save. */
+#pragma once
+
+#include "cli/opt.h"
+
+extern const struct command cmd_save;
