@@ -5,5 +5,6 @@
 #include "base/err.h"
 
 /* Copies the content of the directory from (O_PATH) into the directory to: owners, modes, times,
- * links, special files; nothing is followed, mounts are not crossed into. */
+ * extended attributes, links of both kinds, special files; nothing is followed, mounts are not
+ * crossed into. */
 int copyup(int from, int to, struct err *e);

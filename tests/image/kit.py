@@ -128,7 +128,13 @@ class Berth:
     def blobs(self):
         return self.listed("blobs", "sha256")
 
+    def shared(self):
+        """Where layers are mounted for all containers; they stay until the layer goes."""
+        return [m for m in mount_table() if m.startswith(f"{self.runroot}/layers/")]
+
     def destroy(self):
+        for path in reversed(self.shared()):
+            sh("umount", path, check=False)
         shutil.rmtree(self.base, ignore_errors=True)
 
 
@@ -243,7 +249,8 @@ class Watch:
         self.before = set(self.things())
 
     def things(self):
-        yield from (f"mount {m}" for m in mount_table())
+        shared = {m for b in self.stores for m in b.shared()}
+        yield from (f"mount {m}" for m in mount_table() if m not in shared)
         yield from (f"loop device {d}" for d in loops(self.base))
 
     def of_stores(self):

@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/run.h"
+#include "cli/progress.h"
+#include "cli/registry-args.h"
 #include "engine/sandbox.h"
 #include "image/helper.h"
 #include "kernel/exe.h"
@@ -26,6 +28,7 @@ struct run_args {
         struct strings cap_add, cap_drop, volumes, tmpfs, env, env_files, group_add;
         enum sandbox_network network;
         enum pull_policy pull;
+        struct registry_args registry;
 };
 
 static const char *const networks[] = { [NETWORK_NONE] = "none", [NETWORK_HOST] = "host", NULL };
@@ -74,6 +77,7 @@ static const struct opt opts[] = {
         STR(struct run_args, platform, 0, "platform", "OS/ARCH[/VARIANT]",
             "Use the image for this platform instead of this machine's"),
         FLAG(struct run_args, quiet, 'q', "quiet", "Show no progress of a pull"),
+        REGISTRY_OPTS(struct run_args, registry),
         HEADING("Berth"),
         FLAG(struct run_args, plan, 0, "plan",
              "Print the operations, one a line in their order, and make none of them"),
@@ -147,10 +151,12 @@ static int take_root(struct run_args *args, struct sandbox *s, int *argc, char *
         return 0;
 }
 
-/* What a pull needs to know, of which most is asked only where an image is used. */
+/* What a pull needs to know. */
 static int take_image(struct ctx *c, const struct run_args *args, struct sandbox *s, struct err *e)
 {
-        s->pull = (struct pull_options){ .policy = args->pull, .fetch = { .tls_verify = -1 } };
+        s->pull = (struct pull_options){ .policy = args->pull };
+        if (registry_args_take(&args->registry, &s->pull.fetch, e) < 0)
+                return -1;
         if (args->platform && platform_parse(&c->arena, args->platform, &s->pull.platform, e) < 0)
                 return err_in(e, "--platform");
         s->platform_given = args->platform != NULL;
@@ -205,6 +211,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                                                                    : "/run/berth",
                                          .oci = ctx_oci_root(c),
                                          .log = &c->log };
+        struct progress *progress;
         AUTO_BUF plan = { 0 };
         int status, r;
 
@@ -220,7 +227,11 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return -1;
         if (!args->plan && (r = exe_detach(c->argv)) < 0)
                 return err_sys(e, r, "cannot let go of the program's own file");
-        if (sandbox_run(&s, &places, args->plan ? &plan : NULL, &status, e) < 0) {
+        progress = progress_new(STDERR_FILENO, args->quiet);
+        s.watcher = progress_watcher(progress);
+        r = sandbox_run(&s, &places, args->plan ? &plan : NULL, &status, e);
+        progress_free(progress);
+        if (r < 0) {
                 log_err(&c->log, LOG_LEVEL_ERROR, e);
                 return status_of(e);
         }
@@ -228,7 +239,9 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         return status;
 }
 
-static const struct run_args defaults = { .pids_limit = 2048, .pull = PULL_MISSING };
+static const struct run_args defaults = { .pids_limit = 2048,
+                                          .pull = PULL_MISSING,
+                                          .registry = REGISTRY_ARGS_DEFAULTS };
 
 const struct command cmd_run = {
         .name = "run",
