@@ -91,7 +91,7 @@ static void assert_refused(const struct buf *b, enum err_code code, const char *
         struct result r = { 0 };
 
         assert_int_equal(find(&r, b), -1);
-        print_message("%s\n", r.e.chain);
+        print_message("# %s\n", r.e.chain);
         assert_int_equal(r.e.code, code);
         assert_non_null(strstr(r.e.chain, phrase));
         arena_done(&r.arena);
@@ -586,7 +586,7 @@ static void test_places(void **state)
                 struct err e;
                 int r = archive_place_parse(&a, cases[i].text, &p, &reference, &e);
 
-                print_message("%s\n", cases[i].text);
+                print_message("# %s\n", cases[i].text);
                 assert_int_equal(r, cases[i].status);
                 if (r == 1) {
                         assert_int_equal(p.format, cases[i].format);

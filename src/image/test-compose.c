@@ -167,7 +167,7 @@ static void test_change(void **state)
                 struct err e = { 0 };
                 int r = compose_change(&a, &changes, &c, &e);
 
-                print_message("%s\n", cases[i].change);
+                print_message("# %s\n", cases[i].change);
                 assert_int_equal(r, cases[i].config ? 0 : -1);
                 if (r < 0)
                         continue;
