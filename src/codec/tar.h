@@ -64,11 +64,12 @@ struct tar_entry {
         uint32_t nextents;
 };
 
-/* Each returns 0, or a negative number which then ends the parse and comes out of tar_feed().
- * What the arguments point to is valid during the call. */
+/* Each returns 0, or a negative number which then ends the parse and comes out of tar_feed(). The
+ * entry, and what it points to, is valid until end() has returned. */
 struct tar_handler {
         int (*entry)(void *ctx, const struct tar_entry *t);
-        /* n bytes of the current file at offset, in ascending order; never a hole. */
+        /* n bytes of the current file at offset, in ascending order; never a hole. p points into
+         * what was fed. */
         int (*data)(void *ctx, uint64_t offset, const void *p, size_t n);
         /* The current entry is complete. Called once for each entry. */
         int (*end)(void *ctx);

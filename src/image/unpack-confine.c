@@ -34,7 +34,7 @@
         CONFINE_CALL(openat), CONFINE_CALL(openat2), CONFINE_CALL(readlinkat),                     \
                 CONFINE_CALL(getdents64), CONFINE_CALL(fgetxattr), CONFINE_CALL(flistxattr),       \
                 CONFINE_CALL(lgetxattr), CONFINE_CALL(llistxattr), CONFINE_CALL(fchdir),           \
-                CONFINE_CALL(fcntl)
+                CONFINE_CALL(fcntl), CONFINE_CALL(faccessat), CONFINE_CALL(faccessat2)
 
 static const struct confine_call stream[] = { CALLS_STREAM };
 static const struct confine_call tree_read[] = { CALLS_STREAM, CALLS_READ };

@@ -31,13 +31,9 @@ struct sink_erofs {
 
 /* ---- from the parser ---- */
 
-static int refuse_entry(struct sink_erofs *x, const struct tar_entry *t, int code, const char *rule)
+static int refuse(struct sink_erofs *x, const struct tar_entry *t, int code, const char *rule)
 {
-        char name[200];
-
-        err_set(x->err, code == -E2BIG ? ERR_LIMIT : ERR_INVALID,
-                "its entry %llu '%s' is refused: %s", (unsigned long long)x->s.entries + 1,
-                unpack_name(t->path, name), rule);
+        unpack_refuse_entry(x->err, x->s.entries + 1, t->path, code, rule);
         return -ECANCELED;
 }
 
@@ -47,9 +43,9 @@ static int on_entry(void *ctx, const struct tar_entry *t)
         int r = erofs_add(x->erofs, t);
 
         if (r < 0)
-                return refuse_entry(x, t, r, erofs_problem(x->erofs));
+                return refuse(x, t, r, erofs_problem(x->erofs));
         if (erofs_count(x->erofs) > x->limits.entries)
-                return refuse_entry(x, t, -E2BIG, "the layer has too many files and directories");
+                return refuse(x, t, -E2BIG, "the layer has too many files and directories");
         x->s.entries++;
         return 0;
 }

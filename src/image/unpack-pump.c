@@ -46,6 +46,15 @@ const char *unpack_name(const char *path, char buf[200])
         return buf;
 }
 
+int unpack_refuse_entry(struct err *e, uint64_t n, const char *path, int code, const char *rule)
+{
+        char name[200];
+
+        return err_set(e, code == -E2BIG ? ERR_LIMIT : ERR_INVALID,
+                       "its entry %llu '%s' is refused: %s", (unsigned long long)n,
+                       unpack_name(path, name), rule);
+}
+
 int unpack_refuse(struct err *e, int code, const char *problem)
 {
         if (code == -E2BIG)

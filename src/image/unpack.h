@@ -34,6 +34,8 @@ struct sink *sink_dir_new(const struct layer_job *j, struct err *e);
 
 /* Names come from strangers: this is how messages show them. Returns buf. */
 const char *unpack_name(const char *path, char buf[200]);
+/* What is wrong with entry number n, by which rule. code: -EINVAL, -E2BIG. */
+int unpack_refuse_entry(struct err *e, uint64_t n, const char *path, int code, const char *rule);
 /* A parser's or builder's answer -code about an entry, as an error. */
 int unpack_refuse(struct err *e, int code, const char *problem);
 
