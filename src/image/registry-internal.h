@@ -36,6 +36,28 @@ void task_start(struct fetcher *f, void (*run)(void *arg), void *arg);
 void task_wait(struct fetcher *f);
 void task_wake(struct task *t);
 
+/* ---- curl's connections (registry-loop.c) ---- */
+
+/* Two multi handles, for curl 7.88 must not have connections of HTTP/1.1 and HTTP/2 to one host in
+ * one: it takes a busy one of the former for one that can be shared. */
+enum pool_kind {
+        POOL_SHARED, /* several transfers a connection, where the server speaks HTTP/2 */
+        POOL_ALONE,  /* HTTP/1.1: a connection each */
+        POOL_MAX
+};
+struct pool {
+        struct fetcher *f;
+        CURLM *multi;
+        uint64_t due_ms; /* when curl wants to be called; UINT64_MAX: never */
+};
+struct watch { /* a connection that curl waits for */
+        struct pool *pool;
+        curl_socket_t fd;
+        short events; /* of poll(2) */
+};
+/* 0 or -1. */
+int pools_open(struct fetcher *f);
+
 /* ---- transfers (registry-transfer.c) ---- */
 
 struct origin { /* RFC 6454 */
@@ -58,6 +80,7 @@ struct transfer {
         struct task *task;
         struct exchange *x;
         CURL *easy;
+        CURLM *multi;
         struct curl_slist *fields;
         struct http_challenges challenges; /* of a 401 */
         size_t fields_size;
@@ -125,7 +148,9 @@ struct fetcher {
         struct endpoint_state *state; /* one for each endpoint */
         const char *ca_file, *ca_dir; /* the system's */
         /* the loop */
-        CURLM *multi;
+        struct pool pools[POOL_MAX];
+        struct watch *watches;
+        size_t nwatches, watches_cap;
         CURLSH *share;
         struct task *tasks, *current;
         ucontext_t loop;

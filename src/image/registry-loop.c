@@ -11,6 +11,7 @@
 #include "image/registry-internal.h"
 
 #define GUARD 4096u
+#define ROUND_MAX 512 /* RLIMIT_NOFILE is that */
 
 uint64_t clock_ms(void)
 {
@@ -124,28 +125,67 @@ static void tasks_run(struct fetcher *f)
         }
 }
 
-/* Wakes whose time has come; returns how long until the next one, -1: none waits for a time. */
-static int alarms(struct fetcher *f)
-{
-        uint64_t now = clock_ms(), first = UINT64_MAX;
+/* ---- curl's connections ---- */
 
-        for (struct task *t = f->tasks; t; t = t->next) {
-                if (t->wake_ms && t->wake_ms <= now)
-                        task_wake(t);
-                else if (t->wake_ms)
-                        first = MIN(first, t->wake_ms);
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+        struct pool *pool = arg;
+        struct fetcher *f = pool->f;
+        size_t i = 0;
+
+        while (i < f->nwatches && (f->watches[i].fd != fd || f->watches[i].pool != pool))
+                i++;
+        if (what == CURL_POLL_REMOVE) {
+                if (i < f->nwatches)
+                        f->watches[i] = f->watches[--f->nwatches];
+                return 0;
         }
-        return first == UINT64_MAX ? -1 : (int)MIN(first - now, (uint64_t)60000);
+        if (i == f->nwatches) {
+                if (i == f->watches_cap) {
+                        f->watches_cap = i ? 2 * i : 16;
+                        f->watches = mem_realloc(f->watches, f->watches_cap * sizeof *f->watches);
+                }
+                f->nwatches++;
+        }
+        f->watches[i] = (struct watch){
+                .pool = pool,
+                .fd = fd,
+                .events = (short)((what & CURL_POLL_IN ? POLLIN : 0) |
+                                  (what & CURL_POLL_OUT ? POLLOUT : 0)),
+        };
+        return 0;
 }
 
-/* ---- the loop ---- */
+static int on_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+        struct pool *pool = arg;
 
-static void transfers_reap(struct fetcher *f)
+        pool->due_ms = timeout_ms < 0 ? UINT64_MAX : clock_ms() + (uint64_t)timeout_ms;
+        return 0;
+}
+
+int pools_open(struct fetcher *f)
+{
+        for (enum pool_kind i = 0; i < POOL_MAX; i++) {
+                struct pool *pool = &f->pools[i];
+
+                *pool = (struct pool){ .f = f, .multi = curl_multi_init(), .due_ms = UINT64_MAX };
+                if (!pool->multi)
+                        return -1;
+                curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+                curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
+                curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+                curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
+        }
+        return 0;
+}
+
+static void transfers_reap(struct pool *pool)
 {
         CURLMsg *m;
         int left;
 
-        while ((m = curl_multi_info_read(f->multi, &left))) {
+        while ((m = curl_multi_info_read(pool->multi, &left))) {
                 struct transfer *t = NULL;
 
                 if (m->msg != CURLMSG_DONE)
@@ -157,55 +197,118 @@ static void transfers_reap(struct fetcher *f)
         }
 }
 
-static bool any_ready(const struct fetcher *f)
+static void pool_act(struct pool *pool, curl_socket_t fd, int events)
 {
-        for (const struct task *t = f->tasks; t; t = t->next)
-                if (t->ready)
-                        return true;
-        return false;
+        int running;
+
+        curl_multi_socket_action(pool->multi, fd, events, &running);
+        transfers_reap(pool);
 }
 
-/* Waits for the socket, curl's connections, and the pipes of transfers that are paused. */
-static void wait_for_something(struct fetcher *f, int timeout)
+/* curl's own times, and whatever ended without any (a transfer that failed as it was added). */
+static void pools_timers(struct fetcher *f)
 {
-        struct curl_waitfd fds[FETCH_REQUESTS_MAX + 1];
-        struct transfer *owners[FETCH_REQUESTS_MAX + 1];
-        unsigned n = 1;
+        uint64_t now = clock_ms();
 
-        fds[0] = (struct curl_waitfd){
-                .fd = f->socket, .events = CURL_WAIT_POLLIN | (f->packets ? CURL_WAIT_POLLOUT : 0)
-        };
-        for (struct transfer *t = f->transfers; t && n < ARRAY_SIZE(fds); t = t->next) {
+        for (enum pool_kind i = 0; i < POOL_MAX; i++)
+                if (f->pools[i].due_ms <= now) {
+                        f->pools[i].due_ms = UINT64_MAX;
+                        pool_act(&f->pools[i], CURL_SOCKET_TIMEOUT, 0);
+                }
+}
+
+/* ---- the loop ---- */
+
+/* What one round of the loop polls, and whose it is. */
+struct round {
+        struct pollfd fds[ROUND_MAX];
+        struct watch watches[ROUND_MAX];       /* of fds[1..] */
+        struct transfer *transfers[ROUND_MAX]; /* of those behind them */
+        nfds_t n, first_transfer;
+};
+
+static void round_fill(struct fetcher *f, struct round *r)
+{
+        r->n = 1;
+        r->fds[0] = (struct pollfd){ .fd = f->socket,
+                                     .events = (short)(POLLIN | (f->packets ? POLLOUT : 0)) };
+        for (size_t i = 0; i < f->nwatches && r->n < ROUND_MAX; i++) {
+                r->watches[r->n] = f->watches[i];
+                r->fds[r->n++] =
+                        (struct pollfd){ .fd = f->watches[i].fd, .events = f->watches[i].events };
+        }
+        r->first_transfer = r->n;
+        for (struct transfer *t = f->transfers; t && r->n < ROUND_MAX; t = t->next) {
                 short events = 0;
                 int fd = transfer_waits(t, &events);
 
                 if (fd < 0)
                         continue;
-                fds[n].fd = fd;
-                fds[n].events = events == POLLIN ? CURL_WAIT_POLLIN : CURL_WAIT_POLLOUT;
-                fds[n].revents = 0;
-                owners[n++] = t;
+                r->transfers[r->n] = t;
+                r->fds[r->n++] = (struct pollfd){ .fd = fd, .events = events };
         }
-        curl_multi_poll(f->multi, fds, n, timeout < 0 ? 60000 : timeout, NULL);
-        if (fds[0].revents & CURL_WAIT_POLLOUT)
+}
+
+static int until_next(struct fetcher *f)
+{
+        uint64_t now = clock_ms(), due = UINT64_MAX;
+
+        for (struct task *t = f->tasks; t; t = t->next) {
+                if (t->ready)
+                        return 0;
+                if (t->wake_ms)
+                        due = MIN(due, t->wake_ms);
+        }
+        for (enum pool_kind i = 0; i < POOL_MAX; i++)
+                due = MIN(due, f->pools[i].due_ms);
+        if (due == UINT64_MAX)
+                return -1;
+        return due <= now ? 0 : (int)MIN(due - now, (uint64_t)60000);
+}
+
+static void alarms(struct fetcher *f)
+{
+        uint64_t now = clock_ms();
+
+        for (struct task *t = f->tasks; t; t = t->next)
+                if (t->wake_ms && t->wake_ms <= now)
+                        task_wake(t);
+}
+
+/* No task runs meanwhile, so that no transfer of the round goes away; connections may, which curl
+ * takes. */
+static void round_act(struct fetcher *f, const struct round *r)
+{
+        if (r->fds[0].revents & POLLOUT)
                 serve_flush(f);
-        for (unsigned i = 1; i < n; i++)
-                if (fds[i].revents)
-                        transfer_ready(owners[i]);
+        for (nfds_t i = 1; i < r->first_transfer; i++) {
+                short got = r->fds[i].revents;
+
+                if (got)
+                        pool_act(r->watches[i].pool, r->fds[i].fd,
+                                 (got & POLLIN ? CURL_CSELECT_IN : 0) |
+                                         (got & POLLOUT ? CURL_CSELECT_OUT : 0) |
+                                         (got & (POLLERR | POLLHUP) ? CURL_CSELECT_ERR : 0));
+        }
+        for (nfds_t i = r->first_transfer; i < r->n; i++)
+                if (r->fds[i].revents)
+                        transfer_ready(r->transfers[i]);
+        if (r->fds[0].revents & ~POLLOUT)
+                serve_input(f);
 }
 
 int fetcher_run(struct fetcher *f)
 {
-        while (!f->closed) {
-                int running, timeout;
+        struct round *r = mem_alloc(sizeof *r);
 
+        while (!f->closed) {
                 tasks_run(f);
-                curl_multi_perform(f->multi, &running);
-                transfers_reap(f);
-                timeout = alarms(f);
-                if (!any_ready(f))
-                        wait_for_something(f, timeout);
-                serve_input(f);
+                pools_timers(f);
+                round_fill(f, r);
+                if (poll(r->fds, r->n, until_next(f)) > 0)
+                        round_act(f, r);
+                alarms(f);
         }
+        free(r);
         return 0;
 }

@@ -406,12 +406,11 @@ int fetcher_prepare(struct fetcher *f, struct err *e)
 {
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return err_set(e, ERR_INTERNAL, "libcurl cannot be initialised");
-        f->multi = curl_multi_init();
         f->share = curl_share_init();
-        if (!f->multi || !f->share)
+        if (!f->share || pools_open(f) < 0)
                 return err_set(e, ERR_INTERNAL, "libcurl cannot be initialised");
         curl_share_setopt(f->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-        curl_multi_setopt(f->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+        curl_share_setopt(f->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
         authorities_find(f);
         return 0;
 }

@@ -321,10 +321,15 @@ static void set_tls(struct transfer *t, const struct hop *hop)
         }
 }
 
+static bool is_alone(const struct exchange *x)
+{
+        return x->flow && x->flow->size > SHARED_MAX;
+}
+
 static void set_connection(struct transfer *t, const struct hop *hop)
 {
         const struct exchange *x = t->x;
-        bool alone = x->flow && x->flow->size > SHARED_MAX;
+        bool alone = is_alone(x);
         long stall = (long)t->q->f->stall_s;
         struct origin o;
         CURL *c = t->easy;
@@ -396,15 +401,21 @@ void transfer_run(struct request *q, struct exchange *x, const struct hop *hop, 
         set_range(t);
         log_debug(f->log, "%s %s", method_names[x->method], hop->url);
         f->transfers = t;
-        curl_multi_add_handle(f->multi, t->easy);
+        t->multi = f->pools[is_alone(x) ? POOL_ALONE : POOL_SHARED].multi;
+        curl_multi_add_handle(t->multi, t->easy);
         while (!t->over || (x->flow && flow_full(x->flow)))
                 task_wait(f);
-        curl_multi_remove_handle(f->multi, t->easy);
+        curl_multi_remove_handle(t->multi, t->easy);
         for (struct transfer **at = &f->transfers; *at; at = &(*at)->next)
                 if (*at == t) {
                         *at = t->next;
                         break;
                 }
+        /* What is delivered by curl_easy_pause(), or drained, can't end a transfer. */
+        if (t->result == CURLE_OK && x->flow && x->flow->state != FLOW_OK) {
+                t->result = CURLE_WRITE_ERROR;
+                t->aborted = ABORT_FLOW;
+        }
         if (t->aborted == ABORT_NONE) {
                 curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_error);
                 t->os_error = (int)os_error;
