@@ -159,6 +159,7 @@ static int mount_layers(struct run *r, struct err *e)
                               .work = -1,
                               .userns = -1,
                               .volatile_ = true,
+                              .upper_new = !r->plan,
                               .run = r->p->run };
         AUTO_FD int upper = -1, work = -1;
 
