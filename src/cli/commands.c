@@ -1,6 +1,7 @@
 /* The commands and global options of berth. A new command is a file in commands/ and a line
  * here. */
 #include "cli/berth.h"
+#include "cli/commands/image.h"
 #include "cli/commands/import.h"
 #include "cli/commands/load.h"
 #include "cli/commands/login.h"
@@ -8,6 +9,7 @@
 #include "cli/commands/pull.h"
 #include "cli/commands/run.h"
 #include "cli/commands/save.h"
+#include "cli/commands/system.h"
 
 static const struct opt globals[] = {
         STR(struct globals, root, 0, "root", "DIR",
@@ -20,7 +22,29 @@ static const struct opt globals[] = {
         {}
 };
 
-static const struct command *const commands[] = { &cmd_import, &cmd_load, &cmd_login, &cmd_logout, &cmd_look, &cmd_pull, &cmd_run, &cmd_save, NULL };
+static const struct command *const commands[] = {
+        &cmd_history,
+        &cmd_image_exists,
+        &cmd_image_inspect,
+        &cmd_image_prune,
+        &cmd_image_tree,
+        &cmd_images,
+        &cmd_import,
+        &cmd_load,
+        &cmd_login,
+        &cmd_logout,
+        &cmd_look,
+        &cmd_pull,
+        &cmd_rmi,
+        &cmd_run,
+        &cmd_save,
+        &cmd_system_check,
+        &cmd_system_df,
+        &cmd_system_prune,
+        &cmd_tag,
+        &cmd_untag,
+        NULL
+};
 
 const struct program program = {
         .name = "berth",
@@ -31,4 +55,5 @@ const struct program program = {
         .section = 1,
         .opts = globals,
         .commands = commands,
+        .list_images = "images --names",
 };

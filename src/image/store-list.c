@@ -106,8 +106,7 @@ static bool has_tag(const struct image *i)
         return i->names.n > 0 && !strchr(i->names.v[0], '@');
 }
 
-/* A glob over the name as it is stored, as people write it, and both without tag or digest. */
-static bool name_matches(struct arena *a, const char *pattern, const char *name)
+bool image_name_matches(struct arena *a, const char *pattern, const char *name)
 {
         struct reference r;
         const char *forms[4] = { name };
@@ -145,7 +144,7 @@ static bool passes(struct arena *a, const struct image_filter *f, const struct i
         bool named = !f->reference;
 
         for (size_t k = 0; !named && k < i->names.n; k++)
-                named = name_matches(a, f->reference, i->names.v[k]);
+                named = image_name_matches(a, f->reference, i->names.v[k]);
         for (const char *const *l = f->labels; l && *l; l++)
                 if (!label_matches(i, *l))
                         return false;

@@ -158,6 +158,8 @@ struct image_filter {
 };
 int store_images(struct store *s, struct arena *a, const struct image_filter *f, struct image **ret,
                  size_t *ret_n, struct err *e);
+/* Whether a glob matches a name as it is stored, as people write it, or either without its tag. */
+bool image_name_matches(struct arena *a, const char *pattern, const char *name);
 /* Finds by name (short names try what is here under any registry: exact, localhost/, docker.io),
  * digest, or unique prefix of an ID. ERR_NOT_FOUND; ERR_INVALID for an ambiguous prefix, listing
  * them. */

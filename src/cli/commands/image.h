@@ -1,0 +1,7 @@
+/* The commands on images that are here: images, rmi, tag, untag, history, image ... */
+#pragma once
+
+#include "cli/opt.h"
+
+extern const struct command cmd_images, cmd_rmi, cmd_tag, cmd_untag, cmd_history;
+extern const struct command cmd_image_inspect, cmd_image_tree, cmd_image_prune, cmd_image_exists;

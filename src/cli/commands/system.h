@@ -1,0 +1,6 @@
+/* system df, system prune, system check. */
+#pragma once
+
+#include "cli/opt.h"
+
+extern const struct command cmd_system_df, cmd_system_prune, cmd_system_check;
