@@ -1,5 +1,6 @@
 /* What the commands on images share: filters, names as people write them, and who shares which
  * layer. */
+#pragma once
 
 #include "base/err.h"
 #include "base/mem.h"
