@@ -7,6 +7,7 @@
 #include "cli/commands/login.h"
 #include "cli/commands/look.h"
 #include "cli/commands/pull.h"
+#include "cli/commands/push.h"
 #include "cli/commands/run.h"
 #include "cli/commands/save.h"
 #include "cli/commands/system.h"
@@ -36,7 +37,7 @@ static const struct command *const commands[] = {
         &cmd_look,
         &cmd_pull,
         &cmd_rmi,
-        &cmd_run,
+        &cmd_push, &cmd_run,
         &cmd_save,
         &cmd_system_check,
         &cmd_system_df,

@@ -1,0 +1,6 @@
+/* berth push. */
+#pragma once
+
+#include "cli/opt.h"
+
+extern const struct command cmd_push;
