@@ -10,83 +10,92 @@
 #include "base/str.h"
 #include "image/unpack-dir.h"
 
-const char *dir_overlay_xattr(const struct sink_dir *x, const char *trusted, const char *user)
-{
-        return x->job->userxattr ? user : trusted;
-}
-
 /* Those that a layer may bring along; overlayfs's own it may not. user.* is for files and
  * directories alone. */
-static bool wanted(const struct sink_dir *x, const char *name, bool special)
+static bool wanted(const char *name, bool special, bool userxattr)
 {
         if (str_after(name, "trusted."))
-                return !x->job->userxattr && !str_after(name, "trusted.overlay.");
+                return !userxattr && !str_after(name, "trusted.overlay.");
         if (str_after(name, "user."))
-                return !special && !(x->job->userxattr && str_after(name, "user.overlay."));
+                return !special && !(userxattr && str_after(name, "user.overlay."));
         return str_after(name, "security.") || str_eq(name, "system.posix_acl_access") ||
                str_eq(name, "system.posix_acl_default");
 }
 
 /* fd < 0: of `name` in the working directory. */
-static int set_xattrs(struct sink_dir *x, int fd, const char *name, const struct tar_xattr *a,
-                      uint32_t n)
+static int set_xattrs(int fd, const char *name, const struct tar_entry *t, bool userxattr)
 {
-        for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t i = 0; i < t->nxattrs; i++) {
+                const struct tar_xattr *a = &t->xattrs[i];
                 int r;
 
-                if (!wanted(x, a[i].name, fd < 0))
+                if (!wanted(a->name, fd < 0, userxattr))
                         continue;
-                r = fd >= 0 ? fsetxattr(fd, a[i].name, a[i].value, a[i].len, 0)
-                            : lsetxattr(name, a[i].name, a[i].value, a[i].len, 0);
+                r = fd >= 0 ? fsetxattr(fd, a->name, a->value, a->len, 0)
+                            : lsetxattr(name, a->name, a->value, a->len, 0);
                 /* A file system or a kernel that has none of this kind, or an owner who may not. */
-                if (r < 0 && errno != EOPNOTSUPP && !(errno == EPERM && x->job->userxattr))
+                if (r < 0 && errno != EOPNOTSUPP && !(errno == EPERM && userxattr))
                         return -errno;
         }
         return 0;
 }
 
-static void times_of(int64_t s, uint32_t ns, struct timespec ret[2])
+static void times_of(const struct tar_entry *t, struct timespec ret[2])
 {
-        ret[0] = ret[1] = (struct timespec){ .tv_sec = s, .tv_nsec = ns };
+        ret[0] = ret[1] = (struct timespec){ .tv_sec = t->mtime, .tv_nsec = t->mtime_ns };
 }
 
-int dir_attrs_file(struct sink_dir *x)
+int attrs_set(int fd, const struct tar_entry *t, mode_t made, bool userxattr)
 {
-        const struct tar_entry *t = x->entry;
         struct timespec times[2];
         int r = 0;
 
-        times_of(t->mtime, t->mtime_ns, times);
-        if ((t->uid || t->gid) && fchown(x->fd, t->uid, t->gid) < 0)
+        times_of(t, times);
+        if ((t->uid || t->gid) && fchown(fd, t->uid, t->gid) < 0)
                 r = -errno;
-        if (r == 0 && (t->mode & 07000) && fchmod(x->fd, t->mode) < 0)
+        if (r == 0 && t->mode != made && fchmod(fd, t->mode) < 0)
                 r = -errno;
         if (r == 0 && t->nxattrs)
-                r = set_xattrs(x, x->fd, NULL, t->xattrs, t->nxattrs);
-        if (r == 0 && futimens(x->fd, times) < 0)
+                r = set_xattrs(fd, NULL, t, userxattr);
+        if (r == 0 && futimens(fd, times) < 0)
                 r = -errno;
-        return r < 0 ? dir_failed(x, r, "set owner, mode, times or attributes of") : 0;
+        return r;
+}
+
+int attrs_set_at(int dir, const char *name, const struct tar_entry *t, bool userxattr)
+{
+        struct timespec times[2];
+        int r = 0;
+
+        times_of(t, times);
+        if ((t->uid || t->gid) && fchownat(dir, name, t->uid, t->gid, AT_SYMLINK_NOFOLLOW) < 0)
+                r = -errno;
+        if (r == 0 && t->type != TAR_SYMLINK && (t->mode & 07000) &&
+            fchmodat(dir, name, t->mode, 0) < 0)
+                r = -errno;
+        if (r == 0 && t->nxattrs)
+                r = fchdir(dir) < 0 ? -errno : set_xattrs(-1, name, t, userxattr);
+        if (r == 0 && utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+                r = -errno;
+        return r;
+}
+
+static const char failed[] = "set owner, mode, times or attributes of";
+
+int dir_attrs_file(struct sink_dir *x)
+{
+        int r = attrs_set(x->fd, x->entry, x->entry->mode & 0777, x->job->userxattr);
+
+        return r < 0 ? dir_failed(x, r, failed) : 0;
 }
 
 int dir_attrs_node(struct sink_dir *x)
 {
-        const struct tar_entry *t = x->entry;
-        const char *name = x->place.name;
-        int fd = dirs_fd(&x->dirs, x->dir), r = fd < 0 ? fd : 0;
-        struct timespec times[2];
+        int fd = dirs_fd(&x->dirs, x->dir), r = fd;
 
-        times_of(t->mtime, t->mtime_ns, times);
-        if (r == 0 && (t->uid || t->gid) &&
-            fchownat(fd, name, t->uid, t->gid, AT_SYMLINK_NOFOLLOW) < 0)
-                r = -errno;
-        if (r == 0 && t->type != TAR_SYMLINK && (t->mode & 07000) &&
-            fchmodat(fd, name, t->mode, 0) < 0)
-                r = -errno;
-        if (r == 0 && t->nxattrs)
-                r = fchdir(fd) < 0 ? -errno : set_xattrs(x, -1, name, t->xattrs, t->nxattrs);
-        if (r == 0 && utimensat(fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-                r = -errno;
-        return r < 0 ? dir_failed(x, r, "set owner, mode, times or attributes of") : 0;
+        if (r >= 0)
+                r = attrs_set_at(fd, x->place.name, x->entry, x->job->userxattr);
+        return r < 0 ? dir_failed(x, r, failed) : 0;
 }
 
 /* ---- directories ---- */
@@ -111,25 +120,22 @@ void dir_attrs_keep(struct sink_dir *x, struct dir *d)
         }
 }
 
-static int apply(struct sink_dir *x, const struct dir *d, int fd)
+static int apply(const struct dir *d, int fd, bool userxattr)
 {
-        const char *opaque = dir_overlay_xattr(x, "trusted.overlay.opaque", "user.overlay.opaque");
-        struct timespec times[2];
-        int r = 0;
+        const struct tar_entry t = { .type = TAR_DIR,
+                                     .uid = d->uid,
+                                     .gid = d->gid,
+                                     .mode = d->mode,
+                                     .mtime = d->mtime,
+                                     .mtime_ns = d->mtime_ns,
+                                     .xattrs = d->xattrs,
+                                     .nxattrs = d->nxattrs };
+        const char *opaque = userxattr ? "user.overlay.opaque" : "trusted.overlay.opaque";
 
-        times_of(d->mtime, d->mtime_ns, times);
-        if ((d->uid || d->gid) && fchown(fd, d->uid, d->gid) < 0)
-                r = -errno;
-        if (r == 0 && d->mode != d->made && fchmod(fd, d->mode) < 0)
-                r = -errno;
-        if (r == 0 && d->nxattrs)
-                r = set_xattrs(x, fd, NULL, d->xattrs, d->nxattrs);
-        if (r == 0 && (d->flags & (DIR_OPAQUE | DIR_XWHITES)) &&
+        if ((d->flags & (DIR_OPAQUE | DIR_XWHITES)) &&
             fsetxattr(fd, opaque, d->flags & DIR_OPAQUE ? "y" : "x", 1, 0) < 0)
-                r = -errno;
-        if (r == 0 && futimens(fd, times) < 0)
-                r = -errno;
-        return r;
+                return -errno;
+        return attrs_set(fd, &t, d->made, userxattr);
 }
 
 int dir_attrs_all(struct sink_dir *x)
@@ -141,7 +147,7 @@ int dir_attrs_all(struct sink_dir *x)
                         continue;
                 r = dirs_fd(&x->dirs, d);
                 if (r >= 0)
-                        r = apply(x, d, r);
+                        r = apply(d, r, x->job->userxattr);
                 if (r < 0) {
                         char name[200];
 

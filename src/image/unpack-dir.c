@@ -107,6 +107,17 @@ static int feed(struct sink *s, const uint8_t *p, size_t n, struct err *e)
         return 0;
 }
 
+int sink_dir_seed(struct sink *s, const struct tar_entry *t, struct err *e)
+{
+        struct sink_dir *x = (struct sink_dir *)s;
+
+        x->err = e;
+        if (on_entry(x, t) < 0 || on_end(x) < 0)
+                return -1;
+        x->s.entries = 0;
+        return 0;
+}
+
 /* What leans: 'd' path NUL, or 'l' path NUL target NUL; parents first. */
 static void lean_list(struct sink_dir *x, struct buf *ret)
 {

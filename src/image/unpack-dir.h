@@ -55,5 +55,7 @@ int dir_attrs_node(struct sink_dir *x);
 void dir_attrs_keep(struct sink_dir *x, struct dir *d);
 /* ... when all directories get theirs. */
 int dir_attrs_all(struct sink_dir *x);
-/* The name of overlayfs's own attribute. */
-const char *dir_overlay_xattr(const struct sink_dir *x, const char *trusted, const char *user);
+/* What is behind them: sets t's attributes on fd, which was made with mode `made`; or on a symlink
+ * or node. 0 or -errno. */
+int attrs_set(int fd, const struct tar_entry *t, mode_t made, bool userxattr);
+int attrs_set_at(int dir, const char *name, const struct tar_entry *t, bool userxattr);

@@ -31,6 +31,8 @@ struct sink {
 /* NULL with e filled. stage: the staged directory; from then on it needs no path outside. */
 struct sink *sink_erofs_new(const struct layer_job *j, struct err *e);
 struct sink *sink_dir_new(const struct layer_job *j, struct err *e);
+/* Makes an entry that the archive does not have; before anything is fed. */
+int sink_dir_seed(struct sink *s, const struct tar_entry *t, struct err *e);
 
 /* Names come from strangers: this is how messages show them. Returns buf. */
 const char *unpack_name(const char *path, char buf[200]);
