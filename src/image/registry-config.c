@@ -25,7 +25,7 @@ static bool is_loopback(const char *host)
                (n == 5 && strncmp(host, "[::1]", n) == 0);
 }
 
-/* --tls-verify over what files said; loopback as docker does it. */
+/* --tls-verify over what files said. */
 static void decide_tls(const struct registry_options *o, bool insecure, struct endpoint *ep)
 {
         if (o->tls_verify > 0) {
@@ -51,6 +51,9 @@ static int complete(struct arena *a, const struct registry_options *o, const str
         if (ep->nca == 0 && ep->nclients == 0 && ep->scheme != ENDPOINT_HTTP &&
             certs_load(a, o, name, ep, e) < 0)
                 return -1;
+        /* As docker does it: this machine need not prove who it is, unless somebody said how. */
+        if (o->tls_verify < 0 && ep->nca == 0 && is_loopback(ep->host))
+                ep->skip_verify = true;
         if (!o->creds || ep->mirror)
                 return auth_find(a, &places, name, ep->repository, log, &ep->credentials, e);
         if (auth_parse(a, o->creds, &ep->credentials, e) < 0)

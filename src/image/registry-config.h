@@ -44,7 +44,8 @@ enum endpoint_scheme {
         ENDPOINT_HTTPS,
         ENDPOINT_HTTP,
         /* HTTPS, and where nothing speaks TLS there, HTTP: insecure registries, and loopback
-         * addresses unless --tls-verify was given. */
+         * addresses unless --tls-verify was given (which need no good certificate either, as long
+         * as no CA is configured for them). */
         ENDPOINT_HTTPS_OR_HTTP,
 };
 

@@ -134,8 +134,8 @@ static void test_defaults(void **state)
 
         check(p, "docker.io/library/x", "https://registry-1.docker.io/v2 library/x" ALL);
         check(p, "h.io:80/a/b:t", "https://h.io:80/v2 a/b" ALL);
-        check(p, "localhost:5000/a", "https|http://localhost:5000/v2 a" ALL);
-        check(p, "127.0.0.9/a", "https|http://127.0.0.9/v2 a" ALL);
+        check(p, "localhost:5000/a", "https|http://localhost:5000/v2 a" ALL " insecure");
+        check(p, "127.0.0.9/a", "https|http://127.0.0.9/v2 a" ALL " insecure");
         check(p, "127.evil.io/a", "https://127.evil.io/v2 a" ALL);
         check(p, "localhost.io/a", "https://localhost.io/v2 a" ALL);
         p->o.tls_verify = 1;
@@ -363,6 +363,7 @@ static void test_certificates(void **state)
         put(p, "named/a.crt", PEM);
         p->o.cert_dir = arena_printf(&p->a, "%s/named", p->dir);
         check(p, "h.io:80/x", "https://h.io:80/v2 x" ALL " ca=1 clients=0");
+        check(p, "localhost/x", "https|http://localhost/v2 x" ALL " ca=1 clients=0");
         p->o.cert_dir = "/nowhere";
         check_error(p, "h.io:80/x", "'/nowhere'");
         p->o.cert_dir = NULL;
