@@ -40,30 +40,41 @@ int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX])
 
 /* ---- the connection ---- */
 
-int attach_open(int run, const struct attach *a, struct err *e)
+void attach_request(int sock, const struct attach *a)
 {
         struct wire_request q = { .op = WIRE_ATTACH,
                                   .flags = (a->in ? WIRE_WITH_STDIN : 0) |
                                            (a->out ? WIRE_WITH_STDOUT : 0) |
                                            (a->err ? WIRE_WITH_STDERR : 0) |
                                            (a->primary ? WIRE_PRIMARY : 0) };
-        int fd = wire_connect(run);
+
+        send(sock, &q, sizeof q, MSG_NOSIGNAL);
+}
+
+int attach_accepted(int sock, struct err *e)
+{
         struct wire_reply reply;
         ssize_t n;
+
+        do
+                n = recv(sock, &reply, sizeof reply, 0);
+        while (n < 0 && errno == EINTR);
+        if (n == sizeof reply && reply.status == 0)
+                return sock;
+        fd_close(sock);
+        return err_set(e, ERR_UNAVAILABLE, "the container's monitor does not answer");
+}
+
+int attach_open(int run, const struct attach *a, struct err *e)
+{
+        int fd = wire_connect(run);
 
         if (fd < 0) {
                 err_sys(e, fd, "cannot reach the container's monitor");
                 return err_hint(e, "is it running? `berth ps -a` tells");
         }
-        if (send(fd, &q, sizeof q, MSG_NOSIGNAL) == sizeof q) {
-                do
-                        n = recv(fd, &reply, sizeof reply, 0);
-                while (n < 0 && errno == EINTR);
-                if (n == sizeof reply && reply.status == 0)
-                        return fd;
-        }
-        fd_close(fd);
-        return err_set(e, ERR_UNAVAILABLE, "the container's monitor does not answer");
+        attach_request(fd, a);
+        return attach_accepted(fd, e);
 }
 
 /* ---- the session ---- */

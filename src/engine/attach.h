@@ -23,6 +23,10 @@ enum attach_end {
 /* A connection that receives output from now on: made before the container starts, nothing is
  * missed. run: a descriptor of the run directory. A descriptor, or -1 with e. */
 int attach_open(int run, const struct attach *a, struct err *e);
+/* The two halves of attach_open(), for a container whose monitor is yet to be started: sends the
+ * request into sock; takes its answer. sock is closed where that is none. */
+void attach_request(int sock, const struct attach *a);
+int attach_accepted(int sock, struct err *e);
 /* Copies until the end; restores the terminal. pidfd: of the container's init, for signals; may
  * be -1. */
 int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret_end,

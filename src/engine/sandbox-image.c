@@ -112,7 +112,7 @@ static int resolve_image(struct run *r, struct err *e)
         return here == 0 && pull(r, e) < 0 ? -1 : 0;
 }
 
-static int find_image(struct run *r, struct err *e)
+int find_image(struct run *r, struct err *e)
 {
         if (resolve_image(r, e) < 0 || (!r->stop && read_config(r, e) < 0))
                 return err_in(e, "image \"%s\"", r->s->image);
@@ -132,7 +132,7 @@ static void print_image(struct run *r, struct buf *out)
 }
 
 /* Found before it was leased, it may be gone by now: hence the second look. */
-static int hold_image(struct run *r, struct err *e)
+int hold_image(struct run *r, struct err *e)
 {
         struct image again;
 
@@ -142,7 +142,7 @@ static int hold_image(struct run *r, struct err *e)
         return 0;
 }
 
-static void release_image(struct run *r)
+void release_image(struct run *r)
 {
         if (r->lease)
                 store_lease_end(r->store, r->lease);
@@ -213,7 +213,7 @@ static void print_attach(struct run *r, struct buf *out)
         buf_printf(out, "engine: new-mount-ns\nengine: attach overlay on %s\n", r->root_path);
 }
 
-static int make_files(struct run *r, struct err *e)
+int make_files(struct run *r, struct err *e)
 {
         return mounts_etc(&r->arena, r->s, &r->workspace, r->plan != NULL, &r->mounts, e);
 }
@@ -224,7 +224,7 @@ static void print_files(struct run *r, struct buf *out)
                    r->workspace.path);
 }
 
-static int make_volumes(struct run *r, struct err *e)
+int make_volumes(struct run *r, struct err *e)
 {
         return mounts_volumes(&r->arena, &r->settings, &r->workspace, r->plan ? -1 : r->root,
                               &r->mounts, e);

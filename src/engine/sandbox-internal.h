@@ -56,5 +56,16 @@ int step_run(struct run *r, struct err *e);
 /* A mount namespace of our own, and the mount point RUN/bundle in it as an O_PATH descriptor. */
 int private_mounts(struct run *r, int *ret_target, struct err *e);
 
+/* Steps that a container which lasts (ctr.h) has too; sandbox-image.c. */
+int find_image(struct run *r, struct err *e);
+int hold_image(struct run *r, struct err *e);
+void release_image(struct run *r);
+int make_files(struct run *r, struct err *e);
+int make_volumes(struct run *r, struct err *e);
+/* The table, carried out; sandbox.c. *ret_n: how many were begun, to be undone where one failed. */
+int steps_make(struct run *r, const struct step *steps, size_t *ret_n, struct err *e);
+void steps_undo(struct run *r, const struct step *steps, size_t n);
+void run_done(struct run *r);
+
 /* Writes config.json to r->json from what the steps made. */
 int sandbox_config(struct run *r, struct err *e);

@@ -201,7 +201,7 @@ static const struct step directory_steps[] = { { .make = step_settings, .always 
 /* ---- the table, carried out ---- */
 
 /* Does them in order; how many were begun is *ret_n, to be undone even where one failed midway. */
-static int make_all(struct run *r, const struct step *steps, size_t *ret_n, struct err *e)
+int steps_make(struct run *r, const struct step *steps, size_t *ret_n, struct err *e)
 {
         for (*ret_n = 0; steps[*ret_n].make && !r->stop;) {
                 const struct step *s = &steps[(*ret_n)++];
@@ -214,14 +214,14 @@ static int make_all(struct run *r, const struct step *steps, size_t *ret_n, stru
         return 0;
 }
 
-static void undo_all(struct run *r, const struct step *steps, size_t n)
+void steps_undo(struct run *r, const struct step *steps, size_t n)
 {
         while (n-- > 0)
                 if (steps[n].undo)
                         steps[n].undo(r);
 }
 
-static void run_done(struct run *r)
+void run_done(struct run *r)
 {
         fd_close(r->mount);
         fd_close(r->root);
@@ -247,8 +247,8 @@ int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct 
                                 "run it with sudo; unprivileged users can use `berth-oci` with a "
                                 "user namespace");
         }
-        status = make_all(&r, steps, &n, e);
-        undo_all(&r, steps, n);
+        status = steps_make(&r, steps, &n, e);
+        steps_undo(&r, steps, n);
         *ret_status = r.status;
         run_done(&r);
         return status;

@@ -23,6 +23,7 @@
 
 #define RECORD "record.json"
 #define RECORD_MAX 65536
+#define LASTING "container.json"
 /* Not ready yet: no container's id begins with it. */
 #define FRESH ".new-"
 
@@ -109,6 +110,22 @@ int workspace_remove(struct workspace *w, struct err *e)
         return r < 0 ? err_sys(e, r, "cannot remove \"%s\"", w->path) : 0;
 }
 
+/* Before record.json goes, container.json is there: at no moment is it nobody's. */
+int workspace_settle(struct workspace *w, const char *container_json, size_t n, struct err *e)
+{
+        int r = fd_replace_at(w->dir, LASTING, container_json, n, 0600, 0);
+
+        if (r == 0 && unlinkat(w->dir, RECORD, 0) < 0)
+                r = -errno;
+        return r < 0 ? err_sys(e, r, "cannot write the container's record") : 0;
+}
+
+void workspace_close(struct workspace *w)
+{
+        w->dir = fd_close(w->dir);
+        w->parent = fd_close(w->parent);
+}
+
 /* ---- what the dead left ---- */
 
 struct record {
@@ -155,6 +172,8 @@ static int sweep_one(int parent, const char *name, const struct log *log, struct
 
         if (dir < 0)
                 return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open \"%s\"", name);
+        if (faccessat(dir, LASTING, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                return 0;
         r = read_record(&a, dir, &record);
         /* W2. The pid alone tells nothing of a process in another pid namespace. */
         if ((r == 0 ? proc_alive(record.pid, record.start) : maker_lives(name)) ||

@@ -4,6 +4,7 @@
  *   upper/ work/  of the root's overlay
  *   etc/          hosts, hostname, resolv.conf: bound over the image's
  *   volumes/N/    anonymous volumes
+ *   container.json  of a container that lasts (ctr.h): it has this in place of record.json
  *
  * CONTAINERS is `containers` in the store for images, which may write much; in the run directory
  * for containers that keep nothing there but their record.
@@ -25,6 +26,9 @@ struct workspace {
         int parent; /* O_PATH of CONTAINERS */
         int dir;    /* of the directory itself, with the flock of W2 */
 };
+/* A container that lasts: container.json is written, and the directory is its own, no process's. */
+int workspace_settle(struct workspace *w, const char *container_json, size_t n, struct err *e);
+void workspace_close(struct workspace *w); /* leaves it */
 #define WORKSPACE_INIT                                                                             \
         {                                                                                          \
                 .parent = -1, .dir = -1                                                            \

@@ -25,7 +25,7 @@ static bool put_path(char *buf, size_t cap, const char *dir, size_t dir_len, con
 
 int helper_path(const char *name, char *buf, size_t cap, struct err *e)
 {
-        static const char *const places[] = { "/src/libexec", "/../libexec/berth" };
+        static const char *const places[] = { "/src/libexec", "/../libexec/berth", "" };
         const char *dir = secure_getenv("BERTH_LIBEXEC"), *slash;
         char self[1024];
         ssize_t n;

@@ -35,6 +35,10 @@ static const char *const migrations[] = {
         " size INTEGER, PRIMARY KEY(diff_id, repository, blob)) WITHOUT ROWID;"
         "CREATE TABLE leases(id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, pid INTEGER,"
         " start INTEGER, expires INTEGER);",
+        /* A container pins its layers in `uses` under its own id. */
+        "CREATE TABLE containers(id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, created INTEGER,"
+        " image TEXT, json TEXT NOT NULL) WITHOUT ROWID;"
+        "CREATE INDEX containers_created ON containers(created);",
 };
 
 #define IMAGE_COLUMNS                                                                              \
@@ -70,8 +74,11 @@ static const char *const queries[] = {
         [Q_USES_ADD] = "INSERT OR IGNORE INTO uses VALUES(?, ?)",
         [Q_USES_DEL] = "DELETE FROM uses WHERE image = ?",
         [Q_USES_PRUNE] = "DELETE FROM uses WHERE image NOT IN (SELECT digest FROM images) AND"
-                         " image NOT IN (SELECT what FROM leases)",
+                         " image NOT IN (SELECT what FROM leases) AND"
+                         " image NOT IN (SELECT id FROM containers)",
         [Q_USED] = "SELECT 1 FROM uses WHERE object = ? LIMIT 1",
+        [Q_PINNED] = "SELECT 1 FROM uses u JOIN leases l ON l.what = u.image"
+                     " WHERE u.object = ? LIMIT 1",
         [Q_REF_SET] = "INSERT INTO refs VALUES(?, ?)"
                       " ON CONFLICT(name) DO UPDATE SET digest = excluded.digest",
         [Q_REF_DEL] = "DELETE FROM refs WHERE name = ?",
@@ -95,6 +102,15 @@ static const char *const queries[] = {
         [Q_USAGE] = "SELECT key, disk, (SELECT count(*) FROM uses WHERE object = key),"
                     " EXISTS(SELECT 1 FROM uses u JOIN leases l ON l.what = u.image"
                     " WHERE u.object = key) FROM layers",
+        [Q_CTR_ADD] = "INSERT INTO containers VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(id) DO UPDATE"
+                      " SET name = ?2, created = ?3, image = ?4, json = ?5",
+        [Q_CTR_DEL] = "DELETE FROM containers WHERE id = ?",
+        [Q_CTR_GET] = "SELECT id FROM containers WHERE name = ?",
+        [Q_CTR_FIND] = "SELECT name, json, id FROM containers WHERE name = ?1 OR"
+                       " id >= ?1 AND id < ?1 || 'g' ORDER BY name = ?1 DESC, id = ?1 DESC, id",
+        [Q_CTRS] = "SELECT json FROM containers ORDER BY created DESC, id",
+        [Q_CTR_IDS] = "SELECT id FROM containers",
+        [Q_CTR_IMAGES] = "SELECT image FROM containers",
 };
 static_assert(ARRAY_SIZE(queries) == Q_MAX, "each statement has its text");
 static_assert(Q_MAX <= ARRAY_SIZE(((struct store *)0)->cached), "each statement has its place");

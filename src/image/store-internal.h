@@ -14,6 +14,7 @@ enum store_sub {
         SUB_IMAGES,
         SUB_REFS,
         SUB_LAYERS,
+        SUB_RECORDS,
         SUB_TRACKED,
         SUB_STAGE = SUB_TRACKED,
         SUB_TRASH,
@@ -60,6 +61,7 @@ enum query {
         Q_USES_DEL,
         Q_USES_PRUNE,
         Q_USED,
+        Q_PINNED,
         Q_REF_SET,
         Q_REF_DEL,
         Q_REF_DEL_IMAGE,
@@ -78,6 +80,13 @@ enum query {
         Q_LEASE_DEL,
         Q_LEASES,
         Q_USAGE,
+        Q_CTR_ADD,
+        Q_CTR_DEL,
+        Q_CTR_GET,
+        Q_CTR_FIND,
+        Q_CTRS,
+        Q_CTR_IDS,
+        Q_CTR_IMAGES,
         Q_MAX
 };
 
@@ -159,6 +168,9 @@ void strings_add(struct arena *a, struct strings *l, const char *s);
 bool strings_has(const struct strings *l, const char *s);
 void labels_write(const struct key_values *l, struct json_writer *w, const char *name);
 int labels_read(struct arena *a, const struct json *j, struct key_values *ret);
+
+/* Puts a container's row, and the layers that it pins, into the index. */
+int index_container(struct store *s, const char *id, const char *json, struct err *e);
 
 /* ---- leases, collection ---- */
 

@@ -61,6 +61,19 @@ void store_lease_end(struct store *s, int64_t id)
                 store_collect(s, 0, NULL, &e);
 }
 
+/* Containers use their image, running or not. */
+static int container_pins(struct store *s, struct arena *a, struct strings *ret, struct err *e)
+{
+        AUTO_ROWS rows = { 0 };
+        int more;
+
+        if (db_query(s, Q_CTR_IMAGES, &rows, e, NULL) < 0)
+                return -1;
+        while ((more = db_next(&rows)) > 0)
+                strings_add(a, ret, arena_strdup(a, db_text(&rows, 0)));
+        return more;
+}
+
 int leases_read(struct store *s, struct arena *a, struct strings *ret_pins, bool *ret_adding,
                 struct err *e)
 {
@@ -70,6 +83,8 @@ int leases_read(struct store *s, struct arena *a, struct strings *ret_pins, bool
         int more;
 
         *ret_adding = false;
+        if (container_pins(s, a, ret_pins, e) < 0)
+                return -1;
         if (db_query(s, Q_LEASES, &rows, e, NULL) < 0)
                 return -1;
         while ((more = db_next(&rows)) > 0) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "image/store-container.h"
 #include "image/store-internal.h"
 
 struct pass {
@@ -122,6 +123,31 @@ static int take_ref(void *ctx, int dir, const char *name)
         }
 }
 
+/* ---- containers ---- */
+
+static int take_container(void *ctx, int dir, const char *name)
+{
+        struct pass *p = ctx;
+        AUTO_FREE char *text = NULL;
+        struct err why = { 0 };
+        size_t n;
+        int r;
+
+        if (*name == '.') {
+                unlinkat(dir, name, 0);
+                return 0;
+        }
+        r = fd_read_regular_at(dir, name, CONTAINER_RECORD_MAX, &text, &n);
+        if (r < 0)
+                return err_sys(p->e, r, "cannot read the record of container %s", name);
+        if (index_container(p->store, name, text, &why) < 0) {
+                discard(p, dir, "container", name, why.chain);
+                return 0;
+        }
+        strings_add(&p->arena, &p->seen, arena_strdup(&p->arena, name));
+        return 0;
+}
+
 /* ---- rows of what is gone ---- */
 
 static int compare(const void *a, const void *b)
@@ -166,7 +192,8 @@ int store_reconcile(struct store *s, struct findings *f, struct err *e)
                 enum query list, del;
         } passes[] = { { SUB_LAYERS, take_layer, Q_LAYERS, Q_LAYER_DEL },
                        { SUB_IMAGES, take_image, Q_IMAGE_DIGESTS, Q_IMAGE_DEL },
-                       { SUB_REFS, take_ref, Q_REFS, Q_REF_DEL } };
+                       { SUB_REFS, take_ref, Q_REFS, Q_REF_DEL },
+                       { SUB_RECORDS, take_container, Q_CTR_IDS, Q_CTR_DEL } };
         struct pass p = { .store = s, .findings = f, .e = e };
         int r = 0;
 

@@ -19,9 +19,9 @@ const char *const layer_backend_names[] = { [LAYER_EROFS] = "erofs", [LAYER_DIR]
 static_assert(ARRAY_SIZE(layer_backend_names) == LAYER_BACKEND_MAX, "each backend has a name");
 
 const char *const store_sub_names[] = {
-        [SUB_IMAGES] = "images",       [SUB_REFS] = "refs",          [SUB_LAYERS] = "layers",
-        [SUB_STAGE] = "stage",         [SUB_TRASH] = "trash",        [SUB_BLOBS] = "blobs",
-        [SUB_SHA256] = "blobs/sha256", [SUB_SHA512] = "blobs/sha512"
+        [SUB_IMAGES] = "images",   [SUB_REFS] = "refs",           [SUB_LAYERS] = "layers",
+        [SUB_RECORDS] = "records", [SUB_STAGE] = "stage",         [SUB_TRASH] = "trash",
+        [SUB_BLOBS] = "blobs",     [SUB_SHA256] = "blobs/sha256", [SUB_SHA512] = "blobs/sha512"
 };
 static_assert(ARRAY_SIZE(store_sub_names) == SUB_MAX, "each directory has a name");
 

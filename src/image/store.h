@@ -6,6 +6,7 @@
  *     layers/KEY/                one unpacked layer (layer.h); KEY is its diffID's hex or, where
  *                                it leans on lower layers, its chainID's (store_layer_key)
  *     images/HEX                 one image: a JSON record; HEX is its manifest's
+ *     records/ID                           a container's record: JSON, see store-container.h
  *     refs/HEX                   one tag: JSON {name, digest}; HEX is the SHA-256 of its name
  *     stage/NAME/, NAME.lock     work in progress, under a flock held by who does it
  *     trash/                     what has been removed and is being deleted

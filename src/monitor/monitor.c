@@ -584,6 +584,11 @@ int monitor_run(const char *program)
         m.listener = m.signals = m.health.output = m.evidence.kmsg = m.life.pidfd = -1;
         m.start_at = m.kill_at = NEVER;
         streams_init(&m.streams);
+        if (fcntl(MONITOR_FD_ATTACH, F_GETFD) >= 0) {
+                m.streams.tty = false;
+                streams_accept_first(&m.streams, fcntl(MONITOR_FD_ATTACH, F_DUPFD_CLOEXEC, 64));
+                close(MONITOR_FD_ATTACH);
+        }
         if (set_up(&m, &e) < 0 || first_life(&m, &e) < 0) {
                 failed_to_start(&m, &e);
                 tell_starter(&e, 0);

@@ -26,6 +26,7 @@ enum monitor_fd {
         MONITOR_FD_STARTED,    /* socket: struct wire_started */
         MONITOR_FD_JOURNAL,    /* the directory of the journal of events */
         MONITOR_FD_ROOT,       /* a detached mount for rootfs/; may be closed */
+        MONITOR_FD_ATTACH,     /* a client's socket, its WIRE_ATTACH sent; may be closed */
         MONITOR_FD_END
 };
 

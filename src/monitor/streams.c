@@ -218,6 +218,17 @@ static void client_request(struct streams *s, struct streams_client *c, streams_
         }
 }
 
+static void no_request(void *ctx, struct streams_client *c, const struct wire_request *q)
+{
+        drop(c);
+}
+
+void streams_accept_first(struct streams *s, int sock)
+{
+        streams_accept(s, sock);
+        client_request(s, &s->clients[0], no_request, NULL);
+}
+
 static void client_ready(struct streams *s, struct streams_client *c, short events,
                          streams_request_fn *fn, void *ctx)
 {

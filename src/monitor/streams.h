@@ -54,6 +54,8 @@ int streams_due(const struct streams *s, int64_t now_ms);
 void streams_tick(struct streams *s, int64_t now_ms);
 /* A new connection; closes it where there is no room. */
 void streams_accept(struct streams *s, int sock);
+/* A client that was there before the container: attached before its first byte. */
+void streams_accept_first(struct streams *s, int sock);
 /* Answers a client that waits, and lets it go. */
 void streams_reply(struct streams_client *c, const struct wire_reply *r);
 /* Answers all that wait for op. */

@@ -1,0 +1,245 @@
+/* Stopping, killing, pausing, waiting, renaming, removing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "engine/ctr-internal.h"
+#include "engine/names.h"
+#include "image/store-container.h"
+#include "kernel/sys.h"
+#include "kernel/tree.h"
+#include "monitor/journal.h"
+#include "oci/runtime.h"
+
+void ctr_event(const struct engine *g, const struct ctr *c, const char *action, const char *key,
+               const char *value)
+{
+        struct key_value attributes[2] = { { "image", c->image_name }, { key, value } };
+        struct event event = { .type = "container",
+                               .action = action,
+                               .id = c->id,
+                               .name = c->name,
+                               .attributes = { attributes, key ? 2 : 1 } };
+        AUTO_FD int dir = engine_journal(g, &(struct err){ 0 });
+
+        if (dir >= 0)
+                journal_append(dir, &event);
+}
+
+static struct runtime runtime_of(const struct engine *g)
+{
+        return (struct runtime){ .root = g->places.oci, .log = g->places.log };
+}
+
+int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_request *q,
+             int timeout_ms, struct wire_reply *ret, struct err *e)
+{
+        AUTO_FD int run = ctr_run_dir(g, c->id, false, &(struct err){ 0 });
+        int r = run < 0 ? -ENOENT : wire_call(run, q, timeout_ms, ret);
+
+        if (r == 0)
+                return 0;
+        if (r == -ETIMEDOUT)
+                return err_sys(e, r, "container \"%s\"'s monitor does not answer", c->name);
+        return err_set(e, ERR_STATE, "container \"%s\" is not running", c->name);
+}
+
+/* ---- stop and kill ---- */
+
+/* Its monitor is dead, the container may not be. */
+static int stop_orphan(struct engine *g, const struct ctr *c, struct err *e)
+{
+        struct runtime rt = runtime_of(g);
+
+        return runtime_delete(&rt, c->id, true, e);
+}
+
+int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, const char *why,
+             struct err *e)
+{
+        struct wire_request q = { .op = WIRE_STOP, .signal = sig, .timeout_ms = timeout_ms };
+        struct wire_reply reply;
+        struct ctr_state s;
+
+        snprintf(q.why, sizeof q.why, "%s", why);
+        ctr_state(g, c, &s);
+        if (s.status == CTR_LOST)
+                return stop_orphan(g, c, e);
+        if (!ctr_is_up(&s))
+                return 0;
+        /* SIGTERM would wait until it is thawed. */
+        if (s.status == CTR_PAUSED && ctr_pause(g, c, false, e) < 0)
+                return -1;
+        if (ctr_call(g, c, &q, -1, &reply, e) < 0) {
+                ctr_state(g, c, &s);
+                if (ctr_is_up(&s))
+                        return -1;
+                err_clear(e); /* it ended meanwhile */
+        }
+        return 0;
+}
+
+int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, struct err *e)
+{
+        struct wire_request q = { .op = WIRE_NOTE, .signal = sig, .timeout_ms = -1 };
+        struct runtime rt = runtime_of(g);
+        struct wire_reply reply;
+        struct ctr_state s;
+        char text[16];
+
+        snprintf(q.why, sizeof q.why, "%s", why);
+        snprintf(text, sizeof text, "%d", sig);
+        ctr_state(g, c, &s);
+        if (!ctr_is_up(&s))
+                return err_set(e, ERR_STATE, "container \"%s\" is not running: it is %s", c->name,
+                               ctr_status_names[s.status]);
+        ctr_call(g, c, &q, 5000, &reply, NULL);
+        if (runtime_kill(&rt, c->id, sig, false, e) < 0)
+                return -1;
+        ctr_event(g, c, "kill", "signal", text);
+        return 0;
+}
+
+int ctr_restart(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, struct err *e)
+{
+        struct wire_request q = {
+                .op = WIRE_RESTART, .signal = sig, .timeout_ms = timeout_ms, .why = "berth restart"
+        };
+        struct wire_reply reply;
+        struct ctr_state s;
+
+        ctr_state(g, c, &s);
+        if (!ctr_is_up(&s))
+                return ctr_start(g, c, NULL, NULL, e);
+        if (s.status == CTR_PAUSED && ctr_pause(g, c, false, e) < 0)
+                return -1;
+        if (ctr_call(g, c, &q, -1, &reply, e) < 0)
+                return -1;
+        if (reply.status == 0)
+                return 0;
+        ctr_state(g, c, &s);
+        return err_set(e, ERR_SYSTEM, "container \"%s\" did not start again: %s", c->name,
+                       s.monitor.error);
+}
+
+int ctr_pause(struct engine *g, const struct ctr *c, bool pause, struct err *e)
+{
+        struct runtime rt = runtime_of(g);
+        struct ctr_state s;
+
+        ctr_state(g, c, &s);
+        if (s.status != (pause ? CTR_RUNNING : CTR_PAUSED))
+                return err_set(e, ERR_STATE, "container \"%s\" is not %s: it is %s", c->name,
+                               pause ? "running" : "paused", ctr_status_names[s.status]);
+        if ((pause ? runtime_pause : runtime_resume)(&rt, c->id, e) < 0)
+                return -1;
+        ctr_event(g, c, pause ? "pause" : "unpause", NULL, NULL);
+        return 0;
+}
+
+int ctr_wait(struct engine *g, const struct ctr *c, int *ret_status, struct err *e)
+{
+        struct wire_request q = { .op = WIRE_WAIT };
+        struct wire_reply reply;
+        struct ctr_state s;
+
+        ctr_state(g, c, &s);
+        if (ctr_is_up(&s) && ctr_call(g, c, &q, -1, &reply, e) == 0) {
+                *ret_status = reply.exit_code;
+                return 0;
+        }
+        err_clear(e);
+        ctr_state(g, c, &s);
+        if (s.status == CTR_CREATED)
+                return err_set(e, ERR_STATE, "container \"%s\" has never been started", c->name);
+        *ret_status = s.monitor.exit_code;
+        return 0;
+}
+
+/* ---- names ---- */
+
+int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct err *e)
+{
+        AUTO_FD int lock = ctr_lock(g, c->id, e);
+        struct ctr renamed = *c;
+        AUTO_BUF text = { 0 };
+
+        if (lock < 0)
+                return -1;
+        if (name_check(name) < 0)
+                return err_set(e, ERR_INVALID, "\"%s\" can't be a container's name", name);
+        renamed.name = name;
+        ctr_record_again(&renamed, &text);
+        if (store_container_update(g->store, c->id, buf_str(&text), e) < 0)
+                return -1;
+        ctr_event(g, &renamed, "rename", "oldName", c->name);
+        return 0;
+}
+
+/* ---- removal (E3) ---- */
+
+static int remove_run_dir(const struct engine *g, const char *id, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_FD int parent = open(arena_printf(&a, "%s/containers", g->places.run),
+                                  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = parent < 0 ? (errno == ENOENT ? 0 : -errno) : tree_remove(parent, id);
+
+        return r < 0 && r != -ENOENT
+                       ? err_sys(e, r, "cannot remove \"%s/containers/%s\"", g->places.run, id)
+                       : 0;
+}
+
+static int remove_dir(const struct engine *g, const char *id, struct err *e)
+{
+        AUTO_FD int parent =
+                openat(store_dir(g->store), "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = parent < 0 ? -errno : tree_remove(parent, id);
+
+        return r < 0 && r != -ENOENT ? err_sys(e, r, "cannot remove \"%s/containers/%s\"",
+                                               store_path(g->store), id)
+                                     : 0;
+}
+
+/* The monitor is the last to use the directories. */
+static void await_monitor(const struct ctr_state *s)
+{
+        AUTO_FD int pidfd = s->monitor.monitor > 0 ? sys_pidfd_open(s->monitor.monitor) : -1;
+
+        if (pidfd >= 0 && proc_alive(s->monitor.monitor, s->monitor.monitor_start))
+                poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, 5000);
+}
+
+int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms, struct err *e)
+{
+        struct runtime rt = runtime_of(g);
+        struct ctr_state s;
+
+        ctr_state(g, c, &s);
+        if (ctr_is_up(&s) && !force) {
+                err_set(e, ERR_STATE, "cannot remove container \"%s\": it is %s", c->name,
+                        ctr_status_names[s.status]);
+                return err_hint(e, "stop it first (`berth stop %.60s`), or use --force", c->name);
+        }
+        if (ctr_is_up(&s) &&
+            ctr_stop(g, c, timeout_ms > 0 ? 0 : SIGKILL, timeout_ms, "berth rm", e) < 0)
+                return -1;
+        await_monitor(&s);
+        AUTO_FD int lock = ctr_lock(g, c->id, e);
+        if (lock < 0)
+                return -1;
+        ctr_state(g, c, &s);
+        if (ctr_is_up(&s))
+                return err_set(e, ERR_STATE, "container \"%s\" was started again", c->name);
+        if (runtime_delete(&rt, c->id, true, e) < 0 || remove_run_dir(g, c->id, e) < 0 ||
+            store_container_remove(g->store, c->id, e) < 0 || remove_dir(g, c->id, e) < 0)
+                return err_in(e, "cannot remove container \"%s\"", c->name);
+        ctr_event(g, c, "remove", NULL, NULL);
+        return 0;
+}

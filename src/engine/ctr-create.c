@@ -1,0 +1,321 @@
+/* Creating a container: a table of steps (sandbox-internal.h), each undone where a later one
+ * fails. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "engine/ctr-internal.h"
+#include "engine/names.h"
+#include "engine/sandbox-internal.h"
+#include "image/snapshot.h"
+#include "image/store-container.h"
+#include "kernel/signals.h"
+
+#define DEFAULT_STOP_TIMEOUT_MS 10000
+#define NAME_TRIES 10
+
+/* struct run with what is ours beside it. */
+struct creation {
+        struct run run; /* first: steps get it */
+        struct engine *g;
+        const struct ctr_options *o;
+        struct arena *a; /* of the result */
+        struct ctr ctr;
+        struct sandbox box;
+        bool name_taken; /* index and name */
+};
+
+static struct creation *creation_of(struct run *r)
+{
+        return (struct creation *)r;
+}
+
+/* ---- what it is ---- */
+
+static int fill_ctr(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+
+        c->ctr.image_name = arena_strdup(c->a, r->s->image);
+        c->ctr.image_digest = arena_strdup(c->a, r->image.digest);
+        c->ctr.image_id = arena_strdup(c->a, r->image.id);
+        for (size_t i = 0; i < r->image.layers.n; i++)
+                settings_push(c->a, &c->ctr.layers, arena_strdup(c->a, r->image.layers.v[i]));
+        for (size_t i = 0; i < r->settings.args.n; i++)
+                settings_push(c->a, &c->ctr.command, arena_strdup(c->a, r->settings.args.v[i]));
+        return 0;
+}
+
+/* The image's labels, then the caller's, which win. */
+static int merge_labels(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+        const struct key_values *from[] = { &r->config.labels, &c->o->labels };
+        struct key_values *to = &c->ctr.labels;
+
+        to->v = arena_array(c->a, struct key_value, from[0]->n + from[1]->n + 1);
+        for (size_t k = 0; k < ARRAY_SIZE(from); k++)
+                for (size_t i = 0; i < from[k]->n; i++) {
+                        size_t at = 0;
+
+                        while (at < to->n && !str_eq(to->v[at].key, from[k]->v[i].key))
+                                at++;
+                        to->v[at].key = arena_strdup(c->a, from[k]->v[i].key);
+                        to->v[at].value = arena_strdup(c->a, from[k]->v[i].value);
+                        to->n = MAX(to->n, at + 1);
+                }
+        return 0;
+}
+
+/* ---- its root ---- */
+
+/* Mounted with its upper directory at once: `run` starts it with this mount. */
+static int mount_root(struct run *r, struct err *e)
+{
+        if (mkdirat(r->workspace.dir, "upper", 0755) < 0 ||
+            mkdirat(r->workspace.dir, "work", 0700) < 0 ||
+            mkdirat(r->workspace.dir, "rootfs", 0755) < 0)
+                return err_sys(e, errno, "cannot make the container's directories");
+        AUTO_FD int upper = openat(r->workspace.dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int work = openat(r->workspace.dir, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct snapshot n = { .layers = &r->image.layers,
+                              .upper = upper,
+                              .work = work,
+                              .userns = -1,
+                              .upper_new = true,
+                              .volatile_ = creation_of(r)->o->auto_remove,
+                              .run = r->p->run };
+
+        if (upper < 0 || work < 0)
+                return err_sys(e, errno, "cannot open the container's upper directory");
+        if (snapshot_mount(r->store, &n, &r->mount, e) < 0)
+                return err_in(e, "image \"%s\"", r->s->image);
+        r->root = fcntl(r->mount, F_DUPFD_CLOEXEC, 0);
+        r->root_path = "rootfs";
+        return r->root < 0 ? err_sys(e, errno, "cannot open the root") : 0;
+}
+
+/* ---- its files ---- */
+
+/* docker's HEALTHCHECK: {"CMD", arg...}, {"CMD-SHELL", text}, {"NONE"}. */
+static void take_health(struct creation *c, struct monitor_config *m)
+{
+        const struct image_config *image = &c->run.config;
+        const struct strings *test = &image->health_test;
+        struct health_config *h = &m->health;
+        struct arena *a = &c->run.arena;
+
+        if (c->o->no_health || c->o->health_given || test->n < 2)
+                return;
+        *h = (struct health_config){ .interval_ms = image->health_interval_ns / 1000000,
+                                     .timeout_ms = image->health_timeout_ns / 1000000,
+                                     .start_period_ms = image->health_start_ns / 1000000,
+                                     .retries = image->health_retries,
+                                     .on_failure = m->health.on_failure };
+        if (str_eq(test->v[0], "CMD-SHELL")) {
+                settings_push(a, &h->test, "/bin/sh");
+                settings_push(a, &h->test, "-c");
+        }
+        for (size_t i = 1; i < test->n; i++)
+                settings_push(a, &h->test, test->v[i]);
+}
+
+static void health_defaults(struct health_config *h)
+{
+        h->interval_ms = h->interval_ms > 0 ? h->interval_ms : 30000;
+        h->timeout_ms = h->timeout_ms > 0 ? h->timeout_ms : 30000;
+        h->retries = h->retries > 0 ? h->retries : 3;
+}
+
+static int stop_signal(const struct run *r, struct err *e)
+{
+        int sig = r->settings.stop_signal ? signal_parse(r->settings.stop_signal) : SIGTERM;
+
+        return sig < 0 ? err_set(e, ERR_INVALID, "the image's stop signal: \"%s\" is none",
+                                 r->settings.stop_signal)
+                       : sig;
+}
+
+static int put_file(const struct run *r, const char *name, const struct buf *text, struct err *e)
+{
+        AUTO_FD int fd =
+                openat(r->workspace.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        int status = fd < 0 ? -errno : fd_write_all(fd, buf_str(text), text->len);
+
+        return status < 0 ? err_sys(e, status, "cannot write \"%s/%s\"", r->workspace.path, name)
+                          : 0;
+}
+
+static int write_bundle(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+        struct monitor_config m = c->o->monitor;
+        AUTO_BUF text = { 0 };
+        int sig = c->o->stop_signal_given ? (int)m.stop_signal : stop_signal(r, e);
+
+        if (sig < 0)
+                return -1;
+        m.id = c->ctr.id;
+        m.name = c->ctr.name;
+        m.bundle = r->workspace.path;
+        m.oci_root = r->p->oci;
+        m.tty = r->s->tty;
+        m.open_stdin = r->s->interactive;
+        m.stop_signal = sig;
+        m.stop_timeout_ms = m.stop_timeout_ms >= 0 ? m.stop_timeout_ms : DEFAULT_STOP_TIMEOUT_MS;
+        take_health(c, &m);
+        if (m.health.test.n)
+                health_defaults(&m.health);
+        monitor_config_write(&m, &text);
+        return put_file(r, "config.json", &r->json, e) < 0 ||
+                               put_file(r, "monitor.json", &text, e) < 0
+                       ? -1
+                       : 0;
+}
+
+/* ---- its record: from here on it exists ---- */
+
+static int try_name(struct creation *c, const char *name, struct err *e)
+{
+        AUTO_BUF text = { 0 };
+
+        c->ctr.name = name;
+        ctr_record_write(&c->ctr, c->o, &text);
+        return store_container_add(c->g->store, c->ctr.id, buf_str(&text), e);
+}
+
+/* Before the bundle: monitor.json has the name. */
+static int take_name(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+        int status = -1;
+
+        if (c->o->box.name)
+                status = try_name(c, arena_strdup(c->a, c->o->box.name), e);
+        for (unsigned i = 0; !c->o->box.name && i < NAME_TRIES && status < 0; i++) {
+                err_clear(e);
+                status = try_name(c, name_make(c->a, i), e);
+                if (status < 0 && e->code != ERR_EXISTS)
+                        break;
+        }
+        c->name_taken = status == 0;
+        return status;
+}
+
+static void release_name(struct run *r)
+{
+        struct creation *c = creation_of(r);
+
+        if (c->name_taken)
+                store_container_remove(c->g->store, c->ctr.id, &(struct err){ 0 });
+}
+
+static int settle(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+        AUTO_BUF text = { 0 };
+
+        ctr_record_write(&c->ctr, c->o, &text);
+        if (ctr_record_read(c->a, arena_strdup(c->a, buf_str(&text)), &c->ctr, e) < 0)
+                return -1;
+        return workspace_settle(&r->workspace, buf_str(&text), text.len, e);
+}
+
+static const struct step create_steps[] = {
+        { .make = find_image },
+        { .make = step_settings },
+        { .make = hold_image, .undo = release_image },
+        { .make = step_workspace, .undo = undo_workspace },
+        { .make = mount_root },
+        { .make = make_files },
+        { .make = make_volumes },
+        { .make = sandbox_config },
+        { .make = fill_ctr },
+        { .make = merge_labels },
+        { .make = take_name, .undo = release_name },
+        { .make = write_bundle },
+        { .make = settle },
+        {},
+};
+
+/* ---- the whole ---- */
+
+/* *ret_root: the mounted root, the caller's, or -1 on failure. */
+static int create(struct engine *g, struct arena *a, const struct ctr_options *o, struct ctr *ret,
+                  int *ret_root, struct err *e)
+{
+        struct creation c = { .g = g, .o = o, .a = a, .box = o->box };
+        size_t n;
+        int status;
+
+        c.run = (struct run){ .s = &c.box,
+                              .p = &g->places,
+                              .store = g->store,
+                              .workspace = WORKSPACE_INIT,
+                              .mount = -1,
+                              .root = -1 };
+        c.ctr = (struct ctr){ .id = id_make(a),
+                              .created_ns = clock_now_ns(),
+                              .tty = o->box.tty,
+                              .open_stdin = o->box.interactive,
+                              .auto_remove = o->auto_remove,
+                              .network = o->box.network == NETWORK_HOST ? "host" : "none" };
+        c.box.name = c.ctr.id;
+        if (!c.box.hostname)
+                c.box.hostname = arena_strndup(a, c.ctr.id, 12);
+        if (o->box.name && name_check(o->box.name) < 0)
+                return err_set(e, ERR_INVALID,
+                               "--name: \"%s\" may hold letters, digits, '_', '.' and '-', and "
+                               "begins with a letter or digit",
+                               o->box.name);
+        status = steps_make(&c.run, create_steps, &n, e);
+        if (status < 0) {
+                steps_undo(&c.run, create_steps, n);
+        } else {
+                release_image(&c.run);
+                workspace_close(&c.run.workspace);
+                ctr_event(g, &c.ctr, "create", NULL, NULL);
+                *ret_root = TAKE_FD(c.run.mount);
+                *ret = c.ctr;
+        }
+        run_done(&c.run);
+        return status;
+}
+
+int ctr_create(struct engine *g, struct arena *a, const struct ctr_options *o, struct ctr *ret,
+               struct err *e)
+{
+        AUTO_FD int root = -1;
+
+        return create(g, a, o, ret, &root, e);
+}
+
+int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
+            const struct attach *attach, int *ret_sock, struct ctr *ret, struct err *e)
+{
+        int root = -1, pair[2] = { -1, -1 }, r;
+
+        if (create(g, a, o, ret, &root, e) < 0)
+                return -1;
+        r = attach ? ctr_attach_pair(attach, pair, e) : 0;
+        if (r == 0)
+                r = ctr_launch(g, ret, root, pair[1], e);
+        else
+                fd_close(root);
+        fd_close(pair[1]);
+        if (r == 0 && attach)
+                r = *ret_sock = attach_accepted(pair[0], e);
+        else
+                fd_close(pair[0]);
+        if (r < 0 && o->auto_remove)
+                ctr_remove(g, ret, true, 0, &(struct err){ 0 });
+        return r < 0 ? -1 : 0;
+}

@@ -1,0 +1,22 @@
+/* What the files of ctr.h share. */
+#pragma once
+
+#include "engine/ctr.h"
+#include "kernel/proc.h"
+
+void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct buf *out);
+/* text must last as long as a. */
+int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct err *e);
+/* The record again, its name replaced by c's. */
+void ctr_record_again(const struct ctr *c, struct buf *out);
+/* Its root, upper directory and all, as a detached mount. */
+int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *e);
+/* Starts the monitor with this root (passed on and closed; -1: mounts it) and this client's
+ * socket (or -1). */
+int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, struct err *e);
+/* A connection for ctr_launch(), its request sent: ours, the monitor's. */
+int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e);
+/* E1: a descriptor that holds the lock. */
+int ctr_lock(const struct engine *g, const char *id, struct err *e);
+char *duration_text(struct arena *a, int64_t ns);
+int64_t clock_now_ns(void);

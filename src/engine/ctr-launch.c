@@ -1,0 +1,147 @@
+/* Starting a container: its root is mounted, its monitor started, its word awaited. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "engine/ctr-internal.h"
+#include "image/helper.h"
+#include "image/snapshot.h"
+#include "monitor/monitor.h"
+
+int ctr_lock(const struct engine *g, const char *id, struct err *e)
+{
+        AUTO_FD int run = ctr_run_dir(g, id, true, e);
+        int fd;
+
+        if (run < 0)
+                return -1;
+        fd = openat(run, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+                return fd;
+        err_sys(e, errno, "cannot lock container \"%.12s\"", id);
+        fd_close(fd);
+        return -1;
+}
+
+/* ---- the root ---- */
+
+int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *e)
+{
+        AUTO_FD int dir = ctr_dir(g, c->id, e);
+        struct snapshot n = { .layers = &c->layers,
+                              .userns = -1,
+                              .volatile_ = c->auto_remove,
+                              .run = g->places.run };
+
+        if (dir < 0)
+                return -1;
+        AUTO_FD int upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        AUTO_FD int work = openat(dir, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (upper < 0 || work < 0)
+                return err_sys(e, errno, "cannot open container \"%.12s\"'s upper directory",
+                               c->id);
+        n.upper = upper;
+        n.work = work;
+        return snapshot_mount(g->store, &n, ret_root, e);
+}
+
+/* ---- the monitor ---- */
+
+/* What it says when the container runs, or has failed to. */
+static int await(int started, pid_t pid, struct err *e)
+{
+        struct wire_started s;
+        ssize_t n;
+        int status;
+
+        do
+                n = recv(started, &s, sizeof s, 0);
+        while (n < 0 && errno == EINTR);
+        if (n == sizeof s && s.err.code == ERR_NONE)
+                return 0;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        if (n != sizeof s)
+                return err_set(e, ERR_SYSTEM, "its monitor died without a word");
+        *e = s.err;
+        return -1;
+}
+
+static int launch_locked(struct engine *g, const struct ctr *c, int root, int attach, struct err *e)
+{
+        static const char *const argv[] = { "berth-monitor", NULL };
+        AUTO_FD int dir = ctr_dir(g, c->id, e);
+        AUTO_FD int run = dir < 0 ? -1 : ctr_run_dir(g, c->id, true, e);
+        AUTO_FD int journal = run < 0 ? -1 : engine_journal(g, e);
+        AUTO_FD int pidfd = -1;
+        int pair[2], fds[MONITOR_FD_END], r;
+        pid_t pid;
+
+        if (journal < 0)
+                return -1;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_sys(e, errno, "cannot make a socket");
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+                fds[i] = -1;
+        fds[MONITOR_FD_BUNDLE] = dir;
+        fds[MONITOR_FD_RUN] = run;
+        fds[MONITOR_FD_STARTED] = pair[1];
+        fds[MONITOR_FD_JOURNAL] = journal;
+        fds[MONITOR_FD_ROOT] = root;
+        fds[MONITOR_FD_ATTACH] = attach;
+        /* Its own standard error would keep whoever reads ours waiting for its end. */
+        fds[2] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        r = helper_start(argv, fds, ARRAY_SIZE(fds), &pid, &pidfd, e);
+        fd_close(fds[2]);
+        close(pair[1]);
+        if (r == 0)
+                r = await(pair[0], pid, e);
+        close(pair[0]);
+        return r;
+}
+
+int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, struct err *e)
+{
+        AUTO_FD int lock = ctr_lock(g, c->id, e);
+        AUTO_FD int mount = root;
+        struct ctr_state s;
+
+        if (lock < 0)
+                return -1;
+        ctr_state(g, c, &s);
+        if (ctr_is_up(&s))
+                return err_set(e, ERR_STATE, "container \"%s\" is %s already", c->name,
+                               ctr_status_names[s.status]);
+        if (mount < 0 && ctr_mount(g, c, &mount, e) < 0)
+                return -1;
+        return launch_locked(g, c, mount, attach, e);
+}
+
+int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e)
+{
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_sys(e, errno, "cannot make a socket");
+        attach_request(pair[0], attach);
+        return 0;
+}
+
+int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach, int *ret_sock,
+              struct err *e)
+{
+        int pair[2] = { -1, -1 }, r;
+
+        if (attach && ctr_attach_pair(attach, pair, e) < 0)
+                return -1;
+        r = ctr_launch(g, c, -1, pair[1], e);
+        fd_close(pair[1]);
+        if (r == 0 && attach)
+                return (*ret_sock = attach_accepted(pair[0], e)) < 0 ? -1 : 0;
+        fd_close(pair[0]);
+        return r;
+}

@@ -1,0 +1,188 @@
+/* container.json: writing it, reading it, finding containers. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "engine/ctr-internal.h"
+#include "image/store-container.h"
+
+int engine_open(const struct sandbox_places *p, struct engine *ret, struct err *e)
+{
+        *ret = (struct engine){ .places = *p };
+        return store_open(p->store, p->log, &ret->store, e);
+}
+
+void engine_close(struct engine *g)
+{
+        store_close(g->store);
+        g->store = NULL;
+}
+
+/* ---- writing ---- */
+
+static void put_list(struct json_writer *w, const char *name, const struct strings *list)
+{
+        json_open(w, name, '[');
+        for (size_t i = 0; i < list->n; i++)
+                json_put_str(w, NULL, list->v[i]);
+        json_close(w, ']');
+}
+
+void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct buf *out)
+{
+        struct json_writer w = { .out = out, .indent = 2, .fresh = true };
+
+        json_open(&w, NULL, '{');
+        json_put_str(&w, "id", c->id);
+        json_put_str(&w, "name", c->name);
+        json_put_i64(&w, "created", c->created_ns);
+        json_open(&w, "image", '{');
+        json_put_str(&w, "name", c->image_name);
+        json_put_str(&w, "digest", c->image_digest);
+        json_put_str(&w, "id", c->image_id);
+        put_list(&w, "layers", &c->layers);
+        json_close(&w, '}');
+        put_list(&w, "command", &c->command);
+        json_open(&w, "labels", '{');
+        for (size_t i = 0; i < c->labels.n; i++)
+                json_put_str(&w, c->labels.v[i].key, c->labels.v[i].value);
+        json_close(&w, '}');
+        json_put_bool(&w, "tty", c->tty);
+        json_put_bool(&w, "openStdin", c->open_stdin);
+        json_put_bool(&w, "autoRemove", c->auto_remove);
+        json_put_str(&w, "network", c->network);
+        put_list(&w, "commandLine", &o->command_line);
+        json_close(&w, '}');
+        buf_putc(out, '\n');
+}
+
+void ctr_record_again(const struct ctr *c, struct buf *out)
+{
+        struct json_writer w = { .out = out, .indent = 2, .fresh = true };
+
+        json_open(&w, NULL, '{');
+        for (uint32_t i = 0; i < c->record->n; i++) {
+                const struct json_member *m = &c->record->members[i];
+
+                if (str_eq(m->name, "name"))
+                        json_put_str(&w, "name", c->name);
+                else
+                        json_put(&w, m->name, &m->value);
+        }
+        json_close(&w, '}');
+        buf_putc(out, '\n');
+}
+
+/* ---- reading ---- */
+
+static void take_list(struct arena *a, const struct json *j, struct strings *ret)
+{
+        if (!j || j->type != JSON_ARRAY)
+                return;
+        ret->v = arena_array(a, const char *, j->n + 1);
+        for (uint32_t i = 0; i < j->n; i++)
+                ret->v[ret->n++] = json_str(&j->items[i], "");
+}
+
+static void take_labels(struct arena *a, const struct json *j, struct key_values *ret)
+{
+        if (!j || j->type != JSON_OBJECT)
+                return;
+        ret->v = arena_array(a, struct key_value, j->n + 1);
+        for (uint32_t i = 0; i < j->n; i++)
+                ret->v[ret->n++] = (struct key_value){ j->members[i].name,
+                                                       json_str(&j->members[i].value, "") };
+}
+
+static bool is_true(const struct json *j)
+{
+        return j && j->type == JSON_BOOL && j->b;
+}
+
+int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct err *e)
+{
+        struct json *j = arena_new(a, struct json);
+        struct ctr c = { .record = j };
+
+        if (json_parse(a, text, strlen(text), NULL, j, NULL) < 0)
+                return err_set(e, ERR_INTERNAL, "container.json is no JSON");
+        c.id = json_str(json_get(j, "id"), "");
+        c.name = json_str(json_get(j, "name"), "");
+        json_to_i64(json_get(j, "created"), &c.created_ns);
+        c.image_name = json_str(json_path(j, "image.name"), "");
+        c.image_digest = json_str(json_path(j, "image.digest"), "");
+        c.image_id = json_str(json_path(j, "image.id"), "");
+        take_list(a, json_path(j, "image.layers"), &c.layers);
+        take_list(a, json_get(j, "command"), &c.command);
+        take_labels(a, json_get(j, "labels"), &c.labels);
+        c.tty = is_true(json_get(j, "tty"));
+        c.open_stdin = is_true(json_get(j, "openStdin"));
+        c.auto_remove = is_true(json_get(j, "autoRemove"));
+        c.network = json_str(json_get(j, "network"), "none");
+        *ret = c;
+        return 0;
+}
+
+int ctr_find(struct engine *g, struct arena *a, const char *text, struct ctr *ret, struct err *e)
+{
+        const char *json;
+
+        if (store_container_find(g->store, a, text, &json, e) < 0)
+                return -1;
+        return ctr_record_read(a, json, ret, e);
+}
+
+int ctr_list(struct engine *g, struct arena *a, struct ctr **ret, size_t *ret_n, struct err *e)
+{
+        const char **rows;
+        size_t n;
+
+        if (store_containers(g->store, a, &rows, &n, e) < 0)
+                return -1;
+        *ret = arena_array(a, struct ctr, n + 1);
+        for (size_t i = 0; i < n; i++)
+                if (ctr_record_read(a, rows[i], &(*ret)[i], e) < 0)
+                        return -1;
+        *ret_n = n;
+        return 0;
+}
+
+/* ---- directories ---- */
+
+int ctr_dir(const struct engine *g, const char *id, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        const char *path = arena_printf(&a, "containers/%s", id);
+        int fd = openat(store_dir(g->store), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? err_sys(e, errno, "cannot open container \"%.12s\"'s directory", id) : fd;
+}
+
+int ctr_run_dir(const struct engine *g, const char *id, bool make, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        const char *parent = arena_printf(&a, "%s/containers", g->places.run);
+        const char *path = arena_printf(&a, "%s/%s", parent, id);
+        int fd;
+
+        if (make && ((mkdir(g->places.run, 0711) < 0 && errno != EEXIST) ||
+                     (mkdir(parent, 0711) < 0 && errno != EEXIST) ||
+                     (mkdir(path, 0700) < 0 && errno != EEXIST)))
+                return err_sys(e, errno, "cannot make \"%s\"", path);
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? err_sys(e, errno, "cannot open \"%s\"", path) : fd;
+}
+
+int engine_journal(const struct engine *g, struct err *e)
+{
+        int dir = store_dir(g->store), fd;
+
+        if (mkdirat(dir, "events", 0700) < 0 && errno != EEXIST)
+                return err_sys(e, errno, "cannot make \"%s/events\"", store_path(g->store));
+        fd = openat(dir, "events", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? err_sys(e, errno, "cannot open \"%s/events\"", store_path(g->store)) : fd;
+}

@@ -1,0 +1,184 @@
+/* What a container is doing: its monitor's word while that lives, else what is on disk (E2). */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "engine/ctr-internal.h"
+#include "monitor/evidence.h"
+#include "oci/runtime.h"
+
+const char *const ctr_status_names[CTR_STATUS_MAX + 1] = {
+        "created", "running", "paused", "stopping", "restarting", "exited", "dead",
+};
+
+/* The run directory is gone (a reboot) or its monitor is: the last exit record tells, if it is of
+ * the last life. */
+static void from_evidence(const struct engine *g, const struct ctr *c, struct ctr_state *s)
+{
+        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
+        AUTO_FREE char *text = NULL;
+        AUTO_ARENA a = { 0 };
+        unsigned numbers[EVIDENCE_KEPT];
+        int n = dir < 0 ? 0 : evidence_list(dir, numbers);
+        char name[32];
+        int64_t v = 0;
+        struct json j;
+        size_t len;
+
+        if (n == 0)
+                return;
+        snprintf(name, sizeof name, "exits/%u.json", numbers[n - 1]);
+        if (fd_read_regular_at(dir, name, 1 << 20, &text, &len) < 0 ||
+            json_parse(&a, text, len, NULL, &j, NULL) < 0)
+                return;
+        json_to_i64(json_get(&j, "started"), &v);
+        if (v < s->monitor.started_ns)
+                return; /* of an earlier life than the one that was lost */
+        s->status = CTR_EXITED;
+        s->monitor.started_ns = v;
+        json_to_i64(json_get(&j, "finished"), &s->monitor.finished_ns);
+        if (json_to_i64(json_get(&j, "exitCode"), &v))
+                s->monitor.exit_code = (int)v;
+        s->monitor.oom_killed = json_get(&j, "oomKilled") && json_get(&j, "oomKilled")->b;
+        s->monitor.pid = 0;
+}
+
+/* A container that started once says so on disk, for after a reboot its run directory is gone. */
+static bool has_started(const struct engine *g, const struct ctr *c)
+{
+        AUTO_ARENA a = { 0 };
+
+        return faccessat(store_dir(g->store), arena_printf(&a, "containers/%s/ctr.log", c->id),
+                         F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool is_paused(const struct engine *g, const struct ctr *c)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_CONTAINER oci = CONTAINER_INIT;
+
+        return container_open(&a, g->places.oci, c->id, &oci, NULL) == 0 &&
+               container_status(&oci) == STATUS_PAUSED;
+}
+
+static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c,
+                                    const struct monitor_state *m)
+{
+        switch (m->status) {
+        case MONITOR_STARTING:
+                return CTR_CREATED;
+        case MONITOR_STOPPING:
+                return CTR_STOPPING;
+        case MONITOR_RESTARTING:
+                return CTR_RESTARTING;
+        case MONITOR_EXITED:
+                return CTR_EXITED;
+        default:
+                return is_paused(g, c) ? CTR_PAUSED : CTR_RUNNING;
+        }
+}
+
+void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *ret)
+{
+        struct err ignored = { 0 };
+        AUTO_FD int run = ctr_run_dir(g, c->id, false, &ignored);
+        int r;
+
+        *ret = (struct ctr_state){ .status = CTR_CREATED };
+        r = run < 0 ? -ENOENT : monitor_state_load(run, &ret->monitor);
+        if (r == 1 || (r == 0 && ret->monitor.status == MONITOR_EXITED)) {
+                ret->status = from_monitor(g, c, &ret->monitor);
+                return;
+        }
+        if (r == 0 || has_started(g, c)) {
+                ret->status = CTR_LOST;
+                ret->monitor.exit_code = 255;
+                from_evidence(g, c, ret);
+        }
+}
+
+bool ctr_is_up(const struct ctr_state *s)
+{
+        return s->status == CTR_RUNNING || s->status == CTR_PAUSED || s->status == CTR_STOPPING ||
+               s->status == CTR_RESTARTING;
+}
+
+/* ---- as text ---- */
+
+/* docker's wording: "About a minute", "3 hours". */
+char *duration_text(struct arena *a, int64_t ns)
+{
+        int64_t s = MAX(ns, (int64_t)0) / 1000000000;
+
+        if (s < 1)
+                return arena_strdup(a, "Less than a second");
+        if (s == 1)
+                return arena_strdup(a, "1 second");
+        if (s < 60)
+                return arena_printf(a, "%" PRId64 " seconds", s);
+        if (s < 120)
+                return arena_strdup(a, "About a minute");
+        if (s < 3600)
+                return arena_printf(a, "%" PRId64 " minutes", s / 60);
+        if (s < 7200)
+                return arena_strdup(a, "About an hour");
+        if (s < 48 * 3600)
+                return arena_printf(a, "%" PRId64 " hours", s / 3600);
+        if (s < 14 * 86400)
+                return arena_printf(a, "%" PRId64 " days", s / 86400);
+        if (s < 60 * 86400)
+                return arena_printf(a, "%" PRId64 " weeks", s / (7 * 86400));
+        if (s < 2 * 365 * 86400)
+                return arena_printf(a, "%" PRId64 " months", s / (30 * 86400));
+        return arena_printf(a, "%" PRId64 " years", s / (365 * 86400));
+}
+
+int64_t clock_now_ns(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static const char *health_text(struct arena *a, const struct monitor_state *m)
+{
+        if (m->health == HEALTH_OFF)
+                return "";
+        return m->health == HEALTH_BEGINNING
+                       ? arena_printf(a, " (health: starting)")
+                       : arena_printf(a, " (%s)", health_status_names[m->health]);
+}
+
+char *ctr_status_text(struct arena *a, const struct ctr_state *s)
+{
+        const struct monitor_state *m = &s->monitor;
+        int64_t now = clock_now_ns();
+
+        switch (s->status) {
+        case CTR_RUNNING:
+        case CTR_STOPPING:
+                return arena_printf(a, "Up %s%s", duration_text(a, now - m->started_ns),
+                                    health_text(a, m));
+        case CTR_PAUSED:
+                return arena_printf(a, "Up %s (Paused)", duration_text(a, now - m->started_ns));
+        case CTR_RESTARTING:
+                return arena_printf(a, "Restarting (%d) %s ago", m->exit_code,
+                                    duration_text(a, now - m->finished_ns));
+        case CTR_EXITED:
+                if (!m->finished_ns)
+                        return arena_printf(a, "Exited (%d)", m->exit_code);
+                return arena_printf(a, "Exited (%d) %s ago", m->exit_code,
+                                    duration_text(a, now - m->finished_ns));
+        case CTR_LOST:
+                return arena_strdup(a, "Dead");
+        default:
+                return arena_strdup(a, "Created");
+        }
+}

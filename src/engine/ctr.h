@@ -1,0 +1,138 @@
+/* Containers that last: created, started under a monitor each, stopped, listed, removed.
+ *
+ * One is a directory of the store, containers/ID/ (workspace.h), with besides what every
+ * workspace has:
+ *
+ *   container.json   what it is: written last when it is created; from then on the directory is
+ *   nobody's but its own
+ *   config.json      what the OCI runtime gets; root.path is rootfs
+ *   monitor.json     what its monitor gets (monitor/config.h)
+ *   rootfs/          where the monitor mounts the root, in a mount namespace of its own
+ *   ctr.log, exits/  what the monitor writes: output, evidence of exits
+ *
+ * and a directory that a reboot takes along, RUN/containers/ID/: state.json and the socket ctl of
+ * its monitor, `lock`.
+ *
+ * E1  A container is changed (started, removed, renamed) by who holds the flock on
+ * RUN/containers/ID/lock; it is held across
+ *     neither a pull, nor an unmount, nor a stop.
+ * E2  Its status is what its monitor says while that lives; else what is on disk: never started,
+ * exited (by its last exit
+ *     record), or lost: it ran, and its monitor died or the host was restarted.
+ * E3  Removing goes: monitor and processes, run directory, index row and name, directory. Started
+ * over after a kill it
+ *     finds what is left. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "codec/json.h"
+#include "engine/attach.h"
+#include "engine/sandbox.h"
+#include "image/store.h"
+#include "monitor/config.h"
+#include "monitor/state.h"
+#include "monitor/wire.h"
+
+struct engine {
+        struct sandbox_places places;
+        struct store *store;
+};
+int engine_open(const struct sandbox_places *p, struct engine *ret, struct err *e);
+void engine_close(struct engine *g);
+
+/* What `create` and `run` ask for beyond the sandbox. */
+struct ctr_options {
+        struct sandbox box; /* .name: as given, or NULL */
+        struct key_values labels;
+        struct monitor_config monitor; /* log, stop, restart, health; the rest is filled in */
+        bool health_given, no_health;  /* monitor.health replaces the image's, or none at all */
+        bool stop_signal_given;
+        bool auto_remove;
+        struct strings command_line; /* ours, for inspect */
+};
+
+/* The record. Strings are in an arena. */
+struct ctr {
+        const char *id, *name;
+        int64_t created_ns;
+        const char *image_name, *image_digest, *image_id;
+        struct strings layers;  /* keys, lowest first */
+        struct strings command; /* what it runs */
+        struct key_values labels;
+        bool tty, open_stdin, auto_remove;
+        const char *network;       /* "none", "host" */
+        const struct json *record; /* container.json, whole */
+};
+
+enum ctr_status {
+        CTR_CREATED,
+        CTR_RUNNING,
+        CTR_PAUSED,
+        CTR_STOPPING,
+        CTR_RESTARTING,
+        CTR_EXITED,
+        CTR_LOST, /* "dead": it ran, and how it ended nobody knows */
+        CTR_STATUS_MAX
+};
+extern const char *const ctr_status_names[CTR_STATUS_MAX + 1];
+struct ctr_state {
+        enum ctr_status status;
+        struct monitor_state monitor; /* pid and such; of a container that is not up, its last */
+};
+
+/* Makes one from an image (pulled as box.pull says). */
+int ctr_create(struct engine *g, struct arena *a, const struct ctr_options *o, struct ctr *ret,
+               struct err *e);
+/* Starts its monitor; back when the container runs, or has failed to. With attach, *ret_sock is a
+ * connection (attach.h) that misses nothing. */
+int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach, int *ret_sock,
+              struct err *e);
+/* Both, mounting the root once. Where it can't be started, a container that removes itself is
+ * removed, another stays, created. */
+int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
+            const struct attach *attach, int *ret_sock, struct ctr *ret, struct err *e);
+
+/* By name, id or unique prefix of an id. */
+int ctr_find(struct engine *g, struct arena *a, const char *text, struct ctr *ret, struct err *e);
+/* All, newest first; in a. */
+int ctr_list(struct engine *g, struct arena *a, struct ctr **ret, size_t *ret_n, struct err *e);
+/* E2. Never fails: what can't be read is CTR_LOST. */
+void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *ret);
+bool ctr_is_up(const struct ctr_state *s); /* running, paused, stopping or restarting */
+/* "Up 3 minutes (healthy)", "Exited (1) 2 hours ago", ... */
+char *ctr_status_text(struct arena *a, const struct ctr_state *s);
+
+/* Its directories: descriptors, or -1 with e. */
+int ctr_dir(const struct engine *g, const char *id, struct err *e);
+int ctr_run_dir(const struct engine *g, const char *id, bool make, struct err *e);
+/* A request to its monitor (wire.h). ERR_STATE where it has none. */
+int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_request *q,
+             int timeout_ms, struct wire_reply *ret, struct err *e);
+
+/* signal 0 and timeout -1: its own. Stopped already is success. why: "berth stop". */
+int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, const char *why,
+             struct err *e);
+int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, struct err *e);
+int ctr_restart(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, struct err *e);
+int ctr_pause(struct engine *g, const struct ctr *c, bool pause, struct err *e);
+int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct err *e);
+/* force: also one that runs (SIGKILL after `timeout_ms`, 0: at once). volumes: its anonymous ones
+ * go in any case. */
+int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms,
+               struct err *e);
+/* Until it has exited; *ret_status its exit status. One that is not up: its last. */
+int ctr_wait(struct engine *g, const struct ctr *c, int *ret_status, struct err *e);
+
+/* docker's and podman's JSON of one, as `inspect` prints it. */
+int ctr_inspect(struct engine *g, const struct ctr *c, struct json_writer *w, struct err *e);
+
+/* An event of the engine's own doing ("create", "remove", "kill", ...). */
+void ctr_event(const struct engine *g, const struct ctr *c, const char *action, const char *key,
+               const char *value);
+/* The directory of the journal (made where missing), for events. */
+int engine_journal(const struct engine *g, struct err *e);
