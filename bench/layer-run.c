@@ -1,5 +1,5 @@
-/* layer-run [-p] [-r] [-w SECONDS] STORE RUN IMAGE COMMAND...: the part of a container that depends on what
- * its layers are: mounts them with an upper directory, enters a mount namespace with it as root, and
+/* layer-run [-p] [-r] STORE RUN IMAGE COMMAND...: the part of a container that depends on what its
+ * layers are: mounts them with an upper directory, enters a mount namespace with it as root, and
  * runs COMMAND there. -p: mounts of its own, nothing shared; -r: read-only. Says on standard error
  * how long mounting took. */
 #include <errno.h>
