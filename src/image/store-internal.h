@@ -181,7 +181,7 @@ int leases_read(struct store *s, struct arena *a, struct strings *ret_pins, bool
 /* Moves dir/name into trash/ under a name of its own; -ENOENT where there is none. */
 int trash_take(struct store *s, int dir, const char *name);
 /* Deletes what is in trash/: here with wait, else in a child that outlives us. */
-int trash_empty(struct store *s, bool wait, uint64_t *ret_bytes, struct err *e);
+int trash_empty(struct store *s, bool wait, struct err *e);
 /* Within a transaction: unused layers, blobs and uses go. */
 int sweep(struct store *s, struct collected *ret, struct err *e);
 /* Calls each for the entries of a directory but "." and ".."; stops at non-zero and returns it. */
