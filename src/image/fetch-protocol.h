@@ -13,7 +13,8 @@
  *   login
  *   manifest         reference, head (bool)                     digest, content_type, size + memfd
  *   small-blob       digest, size                               size + memfd
- *   blob             digest, size, offset        + pipe
+ *   blob             digest, size, offset,
+ *                    urls (optional)            + pipe
  *   tags                                                        size + memfd: a JSON array
  *   referrers        digest                                     digest, content_type, size + memfd
  *   blob-exists      digest                                     exists

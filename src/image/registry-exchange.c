@@ -15,6 +15,27 @@
 
 /* ---- one attempt ---- */
 
+static const char *endpoint_scheme(struct fetcher *f, size_t i)
+{
+        const struct endpoint *p = &f->config.endpoints[i];
+        const struct endpoint_state *s = &f->state[i];
+
+        if (p->scheme == ENDPOINT_HTTPS_OR_HTTP)
+                return s->plain ? "http" : "https";
+        return p->scheme == ENDPOINT_HTTP ? "http" : "https";
+}
+
+/* Whether url is where the endpoint's own credentials may go. */
+static bool is_own(struct fetcher *f, size_t i, const char *url)
+{
+        struct origin own, there;
+        char text[400];
+
+        snprintf(text, sizeof text, "%s://%s/", endpoint_scheme(f, i), f->config.endpoints[i].host);
+        return url_origin(text, &own) == 0 && url_origin(url, &there) == 0 &&
+               origin_equal(&own, &there);
+}
+
 static bool is_redirect(const struct exchange *x, const char *form)
 {
         int status = x->answer.status;
@@ -59,8 +80,9 @@ int exchange_follow(struct request *q, struct exchange *x, size_t i, const char 
         for (unsigned hops = 0; hops <= REDIRECTS_MAX; hops++) {
                 struct hop hop = { .url = url, .endpoint = p, .form = form };
 
-                hop.own = url_origin(url, &here) == 0 && origin_equal(&first, &here);
-                hop.authorization = hop.own ? authorization : NULL; /* R1 */
+                hop.own = is_own(q->f, i, url);
+                if (url_origin(url, &here) == 0 && origin_equal(&first, &here))
+                        hop.authorization = authorization; /* R1 */
                 transfer_done(t);
                 transfer_run(q, x, &hop, t);
                 if (t->result != CURLE_OK)
@@ -75,16 +97,6 @@ int exchange_follow(struct request *q, struct exchange *x, size_t i, const char 
 }
 
 /* ---- the URL at an endpoint ---- */
-
-static const char *endpoint_scheme(struct fetcher *f, size_t i)
-{
-        const struct endpoint *p = &f->config.endpoints[i];
-        const struct endpoint_state *s = &f->state[i];
-
-        if (p->scheme == ENDPOINT_HTTPS_OR_HTTP)
-                return s->plain ? "http" : "https";
-        return p->scheme == ENDPOINT_HTTP ? "http" : "https";
-}
 
 static int endpoint_url(struct request *q, struct exchange *x, size_t i, const char **ret,
                         struct err *e)
@@ -103,17 +115,6 @@ static int endpoint_url(struct request *q, struct exchange *x, size_t i, const c
                 url_add_query(&url, "ns", p->ns);
         *ret = arena_strdup(&x->arena, url.s);
         return 0;
-}
-
-/* Whether url is where the endpoint's own credentials may go. */
-static bool is_own(struct fetcher *f, size_t i, const char *url)
-{
-        struct origin own, there;
-        char text[400];
-
-        snprintf(text, sizeof text, "%s://%s/", endpoint_scheme(f, i), f->config.endpoints[i].host);
-        return url_origin(text, &own) == 0 && url_origin(url, &there) == 0 &&
-               origin_equal(&own, &there);
 }
 
 /* ---- verdicts ---- */

@@ -70,7 +70,6 @@ struct hop { /* where one request goes, and with what */
         bool own;                        /* url is of the endpoint's origin */
         const char *authorization;       /* the field's value, or NULL */
         const char *form;                /* sent as a form (tokens), or NULL */
-        bool cautious; /* HTTP is tried where HTTPS may be spoken: what answers is looked at */
 };
 
 enum abort_reason { ABORT_NONE, ABORT_TOO_LARGE, ABORT_FIELDS, ABORT_FLOW, ABORT_SOURCE };
@@ -105,6 +104,8 @@ void transfer_ready(struct transfer *t);
 
 /* ---- tokens (registry-token.c) ---- */
 
+/* What a token is for: requests of one use need the same one. */
+enum token_use { TOKEN_PULL, TOKEN_PUSH, TOKEN_DELETE, TOKEN_USE_MAX };
 struct token {
         struct token *next;
         size_t endpoint;
@@ -122,7 +123,7 @@ struct endpoint_state {
         bool answered; /* at least once: from then on failures to connect are tried again */
         bool skipped;  /* a mirror that can't be reached */
         char *basic;   /* the Authorization field, once it was asked for */
-        struct token *current[METHOD_MAX]; /* the token that the last such method was allowed by */
+        struct token *current[TOKEN_USE_MAX]; /* that was last asked for */
 };
 
 struct packet { /* an answer that the socket had no room for */

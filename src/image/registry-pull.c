@@ -187,11 +187,29 @@ static int op_small_blob(struct request *q, struct err *e)
         return r;
 }
 
+/* Layers that a registry may not pass on name other places (descriptor.md, "urls"); none gets
+ * credentials. */
+static int blob_elsewhere(struct request *q, struct exchange *x, struct err *e)
+{
+        const struct json *urls = json_get(&q->json, "urls");
+        uint32_t n = urls && urls->type == JSON_ARRAY ? urls->n : 0;
+
+        for (uint32_t i = 0; i < n && x->answer.status == 404; i++) {
+                const char *url = json_str(&urls->items[i], "");
+
+                exchange_clear(x);
+                x->path = x->at = url;
+                if (exchange_run(q, x, e) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 static int blob_get(struct request *q, struct exchange *x, struct err *e)
 {
         struct flow *flow = x->flow;
 
-        if (!flow_complete(flow) && exchange_run(q, x, e) < 0)
+        if (!flow_complete(flow) && (exchange_run(q, x, e) < 0 || blob_elsewhere(q, x, e) < 0))
                 return -1;
         if (flow->state == FLOW_CLOSED)
                 return err_set(e, ERR_STATE, "the reader of %s has gone", x->what);

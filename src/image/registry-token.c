@@ -22,10 +22,18 @@ static const struct json_limits token_limits = { .bytes = TOKEN_ANSWER_MAX,
 
 /* ---- what is known ---- */
 
+static enum token_use use_of(const struct fetcher *f, enum method method)
+{
+        if (method == METHOD_DELETE)
+                return TOKEN_DELETE;
+        /* Where this process pushes, every token is for both. */
+        return f->push || (method != METHOD_GET && method != METHOD_HEAD) ? TOKEN_PUSH : TOKEN_PULL;
+}
+
 const char *token_present(struct fetcher *f, size_t i, enum method method)
 {
         const struct endpoint_state *s = &f->state[i];
-        const struct token *t = s->current[method];
+        const struct token *t = s->current[use_of(f, method)];
 
         if (t && t->value && t->ends_ms > clock_ms())
                 return t->value;
@@ -294,7 +302,7 @@ static int bearer(struct request *q, size_t i, enum method method,
         }
         if (r < 0)
                 return err_in(e, "cannot get a token for '%s'", f->repository);
-        f->state[i].current[method] = t;
+        f->state[i].current[use_of(f, method)] = t;
         *ret = arena_strdup(&q->arena, t->value);
         return 0;
 }

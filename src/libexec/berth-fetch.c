@@ -28,7 +28,6 @@
 
 /* ---- what may be called ---- */
 
-#define PROT_LOW_MASK (PROT_EXEC)
 #define SOCKET_OF(family)                                                                          \
         {                                                                                          \
                 .nr = SYS_socket, .argument = 1, .mask = ~0u, .value = (family)                    \
@@ -234,7 +233,8 @@ int main(void)
         f.packets_end = &f.packets;
         fcntl(f.socket, F_SETFD, FD_CLOEXEC); /* not for credential helpers */
         signal(SIGPIPE, SIG_IGN);
-        signal(SIGINT, SIG_IGN); /* the caller ends us, by closing the socket */
+        signal(SIGINT, SIG_IGN);             /* the caller ends us, by closing the socket */
+        unsetenv("GNUTLS_NO_IMPLICIT_INIT"); /* not for credential helpers, either */
         proxy_environment();
         if (fetcher_open(&f, &e) < 0 || fetcher_prepare(&f, &e) < 0) {
                 fetcher_answer_open(&f, &e);

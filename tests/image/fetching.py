@@ -31,7 +31,7 @@ class Failed(Exception):
 class Fetch:
     """One berth-fetch for one repository. Options are those of fetch_options, and stall_s."""
 
-    def __init__(self, host, path, root=None, env=None, **options):
+    def __init__(self, host, path, root=None, env=None, user=None, **options):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {k: v for k, v in os.environ.items() if k not in PROXIES}
         environment.update({"BERTH_CONFINE_TELL": "1", "HOME": "/nowhere", **(env or {})})
@@ -41,6 +41,10 @@ class Fetch:
             die_along()
             os.dup2(theirs.fileno(), 3)  # also where it is 3 already: made inheritable
             os.set_inheritable(3, True)
+            if user:
+                os.setgroups([])
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
 
         self.process = subprocess.Popen([HELPER], preexec_fn=place, close_fds=False, env=environment,
                                         stdin=subprocess.DEVNULL, stderr=self.stderr)

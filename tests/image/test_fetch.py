@@ -491,6 +491,35 @@ def test_redirect_with_a_password_in_it(fake, other, big):
     assert "Authorization" not in other.requests[0].headers
 
 
+def test_layers_from_elsewhere(fake, other):
+    """A layer that the registry may not pass on: its descriptor says where it is."""
+    data = noise(100_000)
+    other.blobs[digest(data)] = data
+    with_password(fake)
+    with Fetch(fake.address, "a/b", creds="alice:secret", **QUICK) as f:
+        r, w = os.pipe()
+        urls = [f"{other.url}/v2/nothing", f"{other.url}/v2/x/y/blobs/{digest(data)}"]
+        id = f.start("blob", [w], digest=digest(data), size=len(data), offset=0, urls=urls)
+        os.close(w)
+        finish(f, id, r, data)
+    assert [r.path for r in other.requests] == [u.removeprefix(other.url) for u in urls]
+    assert all("Authorization" not in r.headers for r in other.requests)
+
+
+def test_own_headers_stay_at_home(fake, other, big, tmp_path):
+    """Those of hosts.toml may hold secrets."""
+    name, data = big
+    other.blobs[name] = data
+    fake.fault("GET", "/blobs/", redirect=other.url + "{path}")
+    directory = tmp_path / "root/etc/berth/certs.d/example.test"
+    directory.mkdir(parents=True)
+    (directory / "hosts.toml").write_text(f'[host."{fake.url}"]\n[host."{fake.url}".header]\nX-Secret = "word"\n')
+    with Fetch("example.test", "a/b", root=str(tmp_path / "root")) as f:
+        assert f.blob(name, len(data))[0] == data
+    assert fake.requests[0].headers["X-Secret"] == "word"
+    assert "X-Secret" not in other.requests[0].headers
+
+
 @pytest.fixture
 def secure_fake(authority):
     cert, key = authority.issue("fake")
@@ -873,6 +902,13 @@ def test_it_has_no_rights(fake, big):
             finish_rest.append(part)
         os.close(r)
         f.wait(id)
+
+
+def test_as_an_ordinary_user(fake, big):
+    with Fetch(fake.address, "a/b", user=1000) as f:
+        assert f.blob(big[0], len(big[1]))[0] == big[1]
+        status = f.status()
+        assert status["Uid"].split() == ["1000"] * 4 and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
 
 
 def test_it_ends_with_its_caller(fake):
