@@ -6,6 +6,7 @@
 #include "cli/commands/load.h"
 #include "cli/commands/login.h"
 #include "cli/commands/look.h"
+#include "cli/commands/manifest.h"
 #include "cli/commands/pull.h"
 #include "cli/commands/push.h"
 #include "cli/commands/run.h"
@@ -35,7 +36,7 @@ static const struct command *const commands[] = {
         &cmd_login,
         &cmd_logout,
         &cmd_look,
-        &cmd_pull,
+        &cmd_manifest_add, &cmd_manifest_annotate, &cmd_manifest_create, &cmd_manifest_exists, &cmd_manifest_inspect, &cmd_manifest_push, &cmd_manifest_remove, &cmd_manifest_rm, &cmd_pull,
         &cmd_rmi,
         &cmd_push, &cmd_run,
         &cmd_save,

@@ -208,6 +208,8 @@ static int login(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         return say("Login Succeeded!\n");
 }
 
+static const struct login_args defaults = { .registry = REGISTRY_ARGS_DEFAULTS };
+
 const struct command cmd_login = {
         .name = "login",
         .usage = "[REGISTRY]",
@@ -219,6 +221,7 @@ const struct command cmd_login = {
         .opts = login_opts,
         .max = 1,
         .args_size = sizeof(struct login_args),
+        .defaults = &defaults,
         .run = login,
 };
 

@@ -1,4 +1,4 @@
-/* berth push: images to a registry. */
+/* berth push, berth manifest push: images and lists of them to a registry. */
 #include "cli/commands/push.h"
 
 #include <errno.h>
@@ -8,19 +8,39 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/berth.h"
+#include "cli/commands/manifest.h"
 #include "cli/progress.h"
 #include "cli/registry-args.h"
+#include "image/manifest-list.h"
 #include "image/push.h"
 
 static const char *const compressions[] = { "gzip", "zstd", NULL };
 
 struct push_args {
-        bool all, all_tags, force, quiet;
+        bool all, all_tags, force, quiet, remove;
         const char *format, *digestfile;
         int compression; /* of compressions, -1: as it is */
         uint64_t level, jobs;
         struct registry_args registry;
 };
+
+/* What is the same for an image and a list. */
+#define SHARED_OPTS                                                                                \
+        STR(struct push_args, format, 'f', "format", "FORMAT",                                     \
+            "Write manifests as oci, or as docker (v2s2); by default as they are"),                \
+                ENUM(struct push_args, compression, 0, "compression-format", "FORMAT",             \
+                     compressions,                                                                 \
+                     "Compress layers with gzip or zstd, unless the registry has them already"),   \
+                UINT(struct push_args, level, 0, "compression-level", "N",                         \
+                     "gzip takes 1 to 9, zstd 1 to 20", .min = 1, .max = 20),                      \
+                FLAG(struct push_args, force, 0, "force-compression",                              \
+                     "Compress so even what the registry has in another compression"),             \
+                HEADING("How"), FLAG(struct push_args, quiet, 'q', "quiet", "Show no progress"),   \
+                STR(struct push_args, digestfile, 0, "digestfile", "FILE",                         \
+                    "Write the digest of what was pushed to FILE", .complete = COMPLETE_FILE),     \
+                UINT(struct push_args, jobs, 0, "jobs", "N",                                       \
+                     "Upload N layers at once; 3 by default", .min = 1, .max = 16),                \
+                REGISTRY_OPTS(struct push_args, registry)
 
 static const struct opt opts[] = {
         HEADING("What is pushed"),
@@ -29,21 +49,7 @@ static const struct opt opts[] = {
         FLAG(struct push_args, all, 0, "all", "As --all-platforms", .hidden = true),
         FLAG(struct push_args, all_tags, 'a', "all-tags",
              "Push every tag that the repository has here"),
-        STR(struct push_args, format, 'f', "format", "FORMAT",
-            "Write manifests as oci, or as docker (v2s2); by default as they are"),
-        ENUM(struct push_args, compression, 0, "compression-format", "FORMAT", compressions,
-             "Compress layers with gzip or zstd, unless the registry has them already"),
-        UINT(struct push_args, level, 0, "compression-level", "N",
-             "gzip takes 1 to 9, zstd 1 to 20", .min = 1, .max = 20),
-        FLAG(struct push_args, force, 0, "force-compression",
-             "Compress so even what the registry has in another compression"),
-        HEADING("How"),
-        FLAG(struct push_args, quiet, 'q', "quiet", "Show no progress"),
-        STR(struct push_args, digestfile, 0, "digestfile", "FILE",
-            "Write the digest of what was pushed to FILE", .complete = COMPLETE_FILE),
-        UINT(struct push_args, jobs, 0, "jobs", "N", "Upload N layers at once; 3 by default",
-             .min = 1, .max = 16),
-        REGISTRY_OPTS(struct push_args, registry),
+        SHARED_OPTS,
         IGNORED(0, "remove-signatures", "No signatures are pushed", .hidden = true),
         IGNORED(0, "disable-content-trust", "Accepted for docker's sake", .hidden = true),
         REFUSED(0, "sign-by", "images are not signed here"),
@@ -221,7 +227,8 @@ static int push(struct session *s, int argc, char **argv, struct err *e)
         return push_to(s, &image, &to, e);
 }
 
-static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+static int with_store(struct ctx *c, void *p, int argc, char **argv,
+                      int (*what)(struct session *, int, char **, struct err *), struct err *e)
 {
         struct session s = { .c = c, .args = p };
         int r;
@@ -230,10 +237,15 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
             store_open(c->globals.root, &c->log, &s.store, e) < 0)
                 return -1;
         s.progress = progress_new(STDERR_FILENO, s.args->quiet);
-        r = push(&s, argc, argv, e);
+        r = what(&s, argc, argv, e);
         progress_free(s.progress);
         store_close(s.store);
         return r;
+}
+
+static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        return with_store(c, p, argc, argv, push, e);
 }
 
 static const struct push_args defaults = { .compression = -1, .registry = REGISTRY_ARGS_DEFAULTS };
@@ -255,4 +267,60 @@ const struct command cmd_push = {
         .args_size = sizeof(struct push_args),
         .defaults = &defaults,
         .run = run,
+};
+
+/* ---- lists ---- */
+
+static const struct opt list_opts[] = {
+        HEADING("What is pushed"),
+        FLAG(struct push_args, remove, 0, "rm", "Remove the list here once it is pushed"),
+        FLAG(struct push_args, remove, 'p', "purge", "As --rm", .hidden = true),
+        IGNORED(0, "all", "The images of the list are pushed in any case"),
+        SHARED_OPTS,
+        IGNORED(0, "remove-signatures", "No signatures are pushed", .hidden = true),
+        REFUSED(0, "sign-by", "images are not signed here"),
+        {}
+};
+
+static int push_list(struct session *s, int argc, char **argv, struct err *e)
+{
+        struct arena *a = &s->c->arena;
+        struct manifest_list l;
+        struct reference to;
+        struct image image;
+
+        if (list_open(s->store, a, argv[0], &l, e) < 0 ||
+            store_image_find(s->store, a, l.digest, &image, e) < 0)
+                return -1;
+        if ((argc > 1 ? take_destination(a, argv[1], &to, e)
+                      : own_name(a, argv[0], &image, &to, e)) < 0 ||
+            push_to(s, &image, &to, e) < 0)
+                return -1;
+        if (!s->args->remove)
+                return 0;
+        if (store_untag(s->store, l.name, e) < 0 ||
+            store_image_find(s->store, a, l.digest, &image, e) < 0)
+                return -1;
+        return image.names.n ? 0 : store_image_remove(s->store, l.digest, false, e);
+}
+
+static int run_list(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        return with_store(c, p, argc, argv, push_list, e);
+}
+
+const struct command cmd_manifest_push = {
+        .name = "manifest push",
+        .usage = "LIST [DESTINATION]",
+        .help = "Push a list and its images to a registry",
+        .about = "The images are pushed as `berth push` does it, then the list. Where an image "
+                 "gets another digest, so does the list that is pushed.",
+        .opts = list_opts,
+        .min = 1,
+        .max = 2,
+        .needs = NEED_STORE,
+        .complete = { COMPLETE_IMAGE, COMPLETE_IMAGE },
+        .args_size = sizeof(struct push_args),
+        .defaults = &defaults,
+        .run = run_list,
 };
