@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "image/snapshot.h"
 #include "image/store-internal.h"
+#include "kernel/tree.h"
 
 /* A stage that nobody works at for this long won't be taken up again. */
 enum { STAGE_SECONDS = 24 * 3600 };
@@ -69,38 +70,6 @@ int trash_take(struct store *s, int dir, const char *name)
         }
 }
 
-/* Deletes a tree by descriptors, following nothing; what others delete meanwhile is no error. */
-static void delete_tree(int dir, const char *name, uint64_t *bytes, unsigned depth)
-{
-        struct stat st;
-        DIR *d;
-        int fd;
-
-        if (unlinkat(dir, name, 0) == 0 || (errno != EISDIR && errno != EPERM) || depth > 4096)
-                return;
-        fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
-                fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        d = fd < 0 ? NULL : fdopendir(fd);
-        if (!d) {
-                fd_close(fd);
-                return;
-        }
-        /* Rootless: an image's directories may lack the owner's bits. */
-        if (fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700)
-                fchmod(fd, 0700);
-        for (struct dirent *entry; (entry = readdir(d));) {
-                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
-                        continue;
-                if (bytes && entry->d_type == DT_REG &&
-                    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
-                        *bytes += (uint64_t)st.st_blocks * 512;
-                delete_tree(fd, entry->d_name, bytes, depth + 1);
-        }
-        closedir(d);
-        unlinkat(dir, name, AT_REMOVEDIR);
-}
-
 static int delete_entry(void *ctx, int dir, const char *name)
 {
         char key[72] = "";
@@ -110,8 +79,21 @@ static int delete_entry(void *ctx, int dir, const char *name)
         snprintf(key, sizeof key, "%.*s", (int)strcspn(name, "."), name);
         if (layer >= 0 && strlen(key) == 64)
                 snapshot_forget(key, layer);
-        delete_tree(dir, name, ctx, 0);
+        tree_remove(dir, name); /* what is left of it is tried again by the next collection */
         return 0;
+}
+
+/* One process deletes at a time; who comes next finds what the first one did not see. */
+static int delete_all(int trash)
+{
+        AUTO_FD int lock = openat(trash, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (lock < 0)
+                return -errno;
+        while (flock(lock, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return each_in(trash, delete_entry, NULL);
 }
 
 static int not_empty(void *ctx, int dir, const char *name)
@@ -121,9 +103,9 @@ static int not_empty(void *ctx, int dir, const char *name)
 
 /* The deleting process: of its own session, holding nothing of ours but the trash's directory, and
  * in nobody's way. */
-static void delete_detached(struct store *s)
+static void delete_detached(int trash)
 {
-        int trash = s->sub[SUB_TRASH], null;
+        int null;
 
         setsid();
         if (fork() != 0)
@@ -137,29 +119,24 @@ static void delete_detached(struct store *s)
         signal(SIGHUP, SIG_IGN);
         setpriority(PRIO_PROCESS, 0, 19);
         syscall(SYS_ioprio_set, 1, 0, 3 << 13); /* of this process; the idle class */
-        s->sub[SUB_TRASH] = 3;
-        each_entry(s, SUB_TRASH, delete_entry, NULL, NULL);
+        delete_all(3);
         _exit(0);
 }
 
-int trash_empty(struct store *s, bool wait, uint64_t *ret_bytes, struct err *e)
+int trash_empty(struct store *s, bool wait, struct err *e)
 {
-        int any = each_entry(s, SUB_TRASH, not_empty, NULL, e);
-        uint64_t bytes = 0;
+        int any = each_entry(s, SUB_TRASH, not_empty, NULL, e), r;
         pid_t child;
 
         if (any <= 0)
                 return any;
         if (wait) {
-                if (each_entry(s, SUB_TRASH, delete_entry, &bytes, e) < 0)
-                        return -1;
-                if (ret_bytes)
-                        *ret_bytes = bytes;
-                return 0;
+                r = delete_all(s->sub[SUB_TRASH]);
+                return r < 0 ? err_sys(e, r, "cannot empty \"%s/trash\"", s->path) : 0;
         }
         child = fork();
         if (child == 0)
-                delete_detached(s);
+                delete_detached(s->sub[SUB_TRASH]);
         if (child > 0)
                 while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
                         ;
@@ -300,7 +277,6 @@ int store_collect(struct store *s, unsigned flags, struct collected *ret, struct
 {
         struct collected count = { 0 };
         struct sweep w = { .store = s, .count = &count, .stages = flags & COLLECT_STAGES };
-        uint64_t bytes = 0;
 
         if (store_begin(s, e) < 0)
                 return -1;
@@ -311,9 +287,8 @@ int store_collect(struct store *s, unsigned flags, struct collected *ret, struct
         if (store_commit(s, 1u << SUB_LAYERS, e) < 0 ||
             each_entry(s, SUB_STAGE, sweep_stage, &w, e) < 0)
                 return -1;
-        if (trash_empty(s, flags & COLLECT_WAIT, &bytes, e) < 0)
+        if (trash_empty(s, flags & COLLECT_WAIT, e) < 0)
                 return -1;
-        count.bytes = MAX(count.bytes, bytes);
         if (ret)
                 *ret = count;
         return 0;

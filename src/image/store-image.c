@@ -327,5 +327,5 @@ int store_image_remove(struct store *s, const char *digest, bool wait, struct er
         }
         if (store_commit(s, changed, e) < 0)
                 return -1;
-        return trash_empty(s, wait, NULL, e);
+        return trash_empty(s, wait, e);
 }

@@ -92,7 +92,7 @@ void stage_remove(struct store *s, struct stage *g)
 
         stage_used(s, g);
         if (r == 0)
-                trash_empty(s, false, NULL, NULL);
+                trash_empty(s, false, NULL);
         else if (r != -ENOENT)
                 log_debug(s->log, "cannot remove the stage \"%s\": %d", g->name, r);
 }

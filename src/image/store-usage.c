@@ -23,7 +23,8 @@ static int count_blob(void *ctx, int dir, const char *name)
 
         if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
-        if (db_query(c->store, Q_USED, &rows, c->e, "s", digest) < 0 || (used = db_next(&rows)) < 0)
+        if (db_query(c->store, Q_PINNED, &rows, c->e, "s", digest) < 0 ||
+            (used = db_next(&rows)) < 0)
                 return -1;
         c->usage->blobs.count++;
         c->usage->blobs.size += (uint64_t)st.st_blocks * 512;

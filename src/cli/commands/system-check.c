@@ -7,6 +7,7 @@
 #include "cli/berth.h"
 #include "cli/commands/system.h"
 #include "codec/json.h"
+#include "engine/sandbox.h"
 #include "image/store.h"
 
 struct check_args {
@@ -76,6 +77,9 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return err_set(e, ERR_INVALID, "--deep and --quick exclude each other");
         if (store_open(c->globals.root, &c->log, &s, e) < 0)
                 return -1;
+        if (args->repair)
+                sandbox_sweep(store_path(s), c->globals.runroot ? c->globals.runroot : "/run/berth",
+                              &c->log);
         r = store_check(s, &c->arena, args->deep, args->repair, &found, &n, e);
         store_close(s);
         if (r < 0)

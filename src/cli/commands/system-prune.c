@@ -9,6 +9,7 @@
 #include "cli/commands/system.h"
 #include "cli/image-remove.h"
 #include "cli/table.h"
+#include "engine/sandbox.h"
 
 struct prune_args {
         bool all, force;
@@ -48,6 +49,8 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return 0;
         if (store_open(c->globals.root, &c->log, &s, e) < 0)
                 return -1;
+        sandbox_sweep(store_path(s), c->globals.runroot ? c->globals.runroot : "/run/berth",
+                      &c->log);
         r = images_prune(s, &c->arena, &f, args->all, COLLECT_WAIT | COLLECT_STAGES, &out, &bytes,
                          e);
         store_close(s);

@@ -134,6 +134,7 @@ const struct command cmd_image_exists = {
         .name = "image exists",
         .usage = "IMAGE",
         .help = "Tell by the exit status whether an image is here",
+        .about = "Nothing is printed, and no registry is asked.",
         .min = 1,
         .max = 1,
         .needs = NEED_STORE,
