@@ -469,6 +469,7 @@ int program_parse(const struct program *p, void *globals, struct arena *a, int a
                 v.command = find_command(p, argv + s.at, argc - s.at, &used);
                 if (!v.command)
                         return not_found(p, a, argv + s.at, &v, ret, e);
+                ret->command = v.command;
         }
         if (v.command && !v.help &&
             parse_command(p, a, argc - s.at - used, argv + s.at + used, &v, e) < 0)

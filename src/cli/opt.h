@@ -174,8 +174,9 @@ struct invocation {
         bool version; /* --version or -v before the command */
 };
 
-/* Parses a whole command line. argv[0] is skipped; globals receives the program's own options
- * (which stay filled when a later argument is wrong, so that main can report where --log asked);
+/* Parses a whole command line. argv[0] is skipped; globals receives the program's own options and
+ * ret->command the command (which stay filled when a later argument is wrong, so that main can
+ * report where --log asked, with that command's status);
  * memory is taken from a, strings stay in argv. 0, or -1 with an ERR_INVALID whose hint names
  * the nearest name or the usage. */
 int program_parse(const struct program *p, void *globals, struct arena *a, int argc, char **argv,

@@ -62,7 +62,7 @@ static int find_here(struct run *r, struct err *e)
             choose(r, e) < 0)
                 return e->code == ERR_NOT_FOUND ? 0 : -1;
         if (r->s->platform_given && platform_match(&want, &r->image.platform) < 0) {
-                err_set(e, ERR_NOT_FOUND, "the image \"%s\" is here for %s only", r->s->image,
+                err_set(e, ERR_NOT_FOUND, "it is here for %s only",
                         platform_str(&r->arena, &r->image.platform));
                 return 0;
         }
@@ -71,12 +71,19 @@ static int find_here(struct run *r, struct err *e)
 
 static int pull(struct run *r, struct err *e)
 {
+        struct platform want = wanted(r);
         bool changed;
 
         if (image_pull(r->store, &r->arena, r->s->image, &r->s->pull, r->s->watcher, r->p->log,
-                       &r->image, &changed, e) < 0)
+                       &r->image, &changed, e) < 0 ||
+            choose(r, e) < 0)
                 return -1;
-        return choose(r, e);
+        /* An image of one platform has no index to choose from. */
+        if (r->s->platform_given && platform_match(&want, &r->image.platform) < 0)
+                return err_set(e, ERR_NOT_FOUND, "it is for %s, not %s",
+                               platform_str(&r->arena, &r->image.platform),
+                               platform_str(&r->arena, &want));
+        return 0;
 }
 
 static int read_config(struct run *r, struct err *e)
@@ -102,8 +109,9 @@ static int resolve_image(struct run *r, struct err *e)
         if (here < 0)
                 return -1;
         if (here == 0 && r->s->pull.policy == PULL_NEVER) {
-                err_set(e, ERR_NOT_FOUND, "the image is not here, and --pull never forbids a pull");
-                return err_hint(e, "`berth pull %.100s` gets it", r->s->image);
+                *e->hint = 0;
+                return err_hint(e, "--pull never forbids it; `berth pull %.100s` gets it",
+                                r->s->image);
         }
         if (here == 0 && r->plan) {
                 r->stop = true;

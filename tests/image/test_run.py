@@ -214,7 +214,7 @@ class TestOurs:
         (["--user", "nosuch"], 'no user "nosuch"'), (["--user", "0:nosuch"], 'no group "nosuch"'),
         (["--group-add", "nosuch"], 'no group "nosuch"'), (["--volume", "/x/y"], None),
         (["--volume", "relative:/x"], "--volume"), (["--volume", "/:/x:ro:z"], "--volume"), (["--volume", "/"], "--volume"),
-        (["--tmpfs", "x"], "--tmpfs"), (["--platform", "linux/mips64le"], "mips64le"), (["--pull", "sometimes"], "--pull"),
+        (["--tmpfs", "x"], "--tmpfs"), (["--platform", "linux/mips64le"], "here for linux/amd64 only"), (["--pull", "sometimes"], "--pull"),
     ])
     def test_flags_that_are_wrong(self, berth, simple, flags, words):
         result = berth("run", "--rm", "--pull", "never", *flags, simple, "true")
@@ -373,9 +373,8 @@ class TestHostile:
 
     def test_devices_do_nothing(self, berth, loaded):
         major, minor = os.major(os.stat("/").st_dev), os.minor(os.stat("/").st_dev)
-        ref = loaded(kit.busybox({}, [kit.block("disk", major, minor, 0o666), kit.char("kmem", 1, 1, 0o666),
-                                      kit.char("null2", 1, 3, 0o666)]))
-        for name in ("disk", "kmem", "null2"):
+        ref = loaded(kit.busybox({}, [kit.block("disk", major, minor, 0o666), kit.char("kmem", 1, 1, 0o666)]))
+        for name in ("disk", "kmem"):
             assert shell(berth, ref, f"head -c 1 /{name}").code != 0
 
     def test_setuid_gains_nothing(self, berth, loaded):
