@@ -46,27 +46,47 @@ static bool parse_zone(const char *s, int *ret)
         return true;
 }
 
+/* "2006-01-02T15:04:05": what follows is at *ret_rest. */
+static bool parse_civil(const char *text, struct tm *ret, const char **ret_rest)
+{
+        static const char shape[] = "0000-00-00T00:00:00";
+        int century = 0, year = 0;
+
+        for (size_t i = 0; shape[i]; i++) {
+                bool digit = text[i] >= '0' && text[i] <= '9';
+
+                if (shape[i] == '0' ? !digit
+                                    : text[i] != shape[i] && !(shape[i] == 'T' && text[i] == ' '))
+                        return false;
+        }
+        two(text, &century);
+        two(text + 2, &year);
+        two(text + 5, &ret->tm_mon);
+        two(text + 8, &ret->tm_mday);
+        two(text + 11, &ret->tm_hour);
+        two(text + 14, &ret->tm_min);
+        two(text + 17, &ret->tm_sec);
+        ret->tm_year = century * 100 + year - 1900;
+        ret->tm_mon--;
+        *ret_rest = text + sizeof shape - 1;
+        return ret->tm_mon >= 0 && ret->tm_mon < 12 && ret->tm_mday >= 1 && ret->tm_mday <= 31 &&
+               ret->tm_hour < 24 && ret->tm_min < 60 && ret->tm_sec <= 60;
+}
+
 int log_time_parse(const char *text, int64_t *ret_ns)
 {
-        int century, year, zone, scale = 100000000;
+        int zone, scale = 100000000;
         int64_t fraction = 0;
         struct tm tm = { 0 };
-        const char *at = text + 19;
+        const char *at;
 
-        if (strnlen(text, 20) < 20 || !two(text, &century) || !two(text + 2, &year) ||
-            text[4] != '-' || !two(text + 5, &tm.tm_mon) || text[7] != '-' ||
-            !two(text + 8, &tm.tm_mday) || (text[10] != 'T' && text[10] != ' ') ||
-            !two(text + 11, &tm.tm_hour) || text[13] != ':' || !two(text + 14, &tm.tm_min) ||
-            text[16] != ':' || !two(text + 17, &tm.tm_sec))
+        if (!parse_civil(text, &tm, &at))
                 return -EINVAL;
         if (*at == '.')
                 for (at++; *at >= '0' && *at <= '9'; at++, scale /= 10)
                         fraction += (*at - '0') * scale;
-        if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-            tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60 || !parse_zone(at, &zone))
+        if (!parse_zone(at, &zone))
                 return -EINVAL;
-        tm.tm_year = century * 100 + year - 1900;
-        tm.tm_mon--;
         *ret_ns = (int64_t)(timegm(&tm) - zone) * NS + fraction;
         return 0;
 }
