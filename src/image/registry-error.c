@@ -1,4 +1,5 @@
 /* What a registry says about a failure, and about its limits. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/str.h"
@@ -25,8 +26,6 @@ static const char *aborted_why(const struct transfer *t, char *buf, size_t cap)
                 return "what is to be sent could not be read to its end";
         case ABORT_FLOW:
                 switch (flow->state) {
-                case FLOW_CLOSED:
-                        return "the reader of the bytes has gone";
                 case FLOW_TOO_LONG:
                         snprintf(buf, cap, "%s has more bytes than its descriptor says (%llu)",
                                  t->x->what, (unsigned long long)flow->size);
@@ -91,6 +90,8 @@ int transfer_fail(const struct transfer *t, const struct hop *hop, struct err *e
                 return err_set(e, ERR_INVALID, "the client certificate for '%s' cannot be used: %s",
                                host, t->text);
         default:
+                if (t->aborted == ABORT_FLOW && t->x->flow->state == FLOW_CLOSED)
+                        return err_sys(e, EPIPE, "nobody reads %s any more", t->x->what);
                 return err_set(e,
                                t->aborted == ABORT_TOO_LARGE || t->aborted == ABORT_FLOW
                                        ? ERR_INVALID

@@ -211,10 +211,6 @@ static int blob_get(struct request *q, struct exchange *x, struct err *e)
 
         if (!flow_complete(flow) && (exchange_run(q, x, e) < 0 || blob_elsewhere(q, x, e) < 0))
                 return -1;
-        if (flow->state == FLOW_CLOSED)
-                return err_set(e, ERR_STATE, "the reader of %s has gone", x->what);
-        if (flow->state != FLOW_OK)
-                return err_sys(e, flow->error, "cannot pass on %s", x->what);
         if (!flow_complete(flow))
                 return exchange_refused(q, x, e);
         request_progress(q, flow->at, true);

@@ -25,7 +25,7 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "
 class Failed(Exception):
     def __init__(self, message):
         super().__init__(message["text"] + " / " + message["hint"])
-        self.code, self.text, self.hint = message["code"], message["text"], message["hint"]
+        self.code, self.sys, self.text, self.hint = (message[k] for k in ("code", "sys", "text", "hint"))
 
 
 class Fetch:
