@@ -85,7 +85,9 @@ int work_wait(struct work *w, struct err *e)
 static int settle(struct work *w, enum layer_backend backend, const struct strings *below,
                   struct err *e)
 {
-        struct snapshot lower = { .layers = below, .upper = -1, .work = -1, .userns = -1 };
+        struct snapshot lower = {
+                .layers = below, .upper = -1, .work = -1, .userns = -1, .run = ""
+        };
         AUTO_FD int mount = -1;
 
         if (below->n && snapshot_mount(w->store, &lower, &mount, e) < 0)
