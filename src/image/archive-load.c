@@ -1,6 +1,6 @@
 /* From an archive into the store. The invariants are the store's: each layer is staged, verified
  * and committed on its own; the image is recorded last. What fails leaves complete layers, which
- * the next load finds and collection removes. */
+ * are collected then, or later where the process was killed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -143,7 +143,7 @@ static int unpack(const struct loading *l, const struct found_image *i, size_t k
         if (members_open(l->members, layer->member, &fd, &size, e) < 0)
                 return -1;
         job.input = fd;
-        tell(l, i, k, TRANSFER_DOWNLOADING);
+        tell(l, i, k, TRANSFER_LOADING);
         if (image_layer_add(l->store, fd, &job, &i->c.diff_ids, k, l->log, ret, e) < 0)
                 return -1;
         tell(l, i, k, TRANSFER_DONE);
@@ -285,6 +285,8 @@ int archive_load(struct store *s, struct arena *a, int input, const struct archi
         }
         source_close(s, &src);
         store_lease_end(s, lease);
+        if (r < 0) /* layers of an image that is not to be */
+                store_collect(s, 0, NULL, NULL);
         return r;
 }
 

@@ -187,14 +187,14 @@ static int put_layer(struct saving *s, struct saved *i, size_t k, struct descrip
         if (str_eq(compression, was) && store_blob_has(s->store, d->digest)) {
                 if (store_blob_open(s->store, d->digest, &blob, &size, e) < 0)
                         return -1;
-                tell(s, i, k, size, TRANSFER_UPLOADING);
+                tell(s, i, k, size, TRANSFER_SAVING);
                 r = put_file(s, layout_blob_name(&s->layout, d->digest), blob, size, d->digest, e);
                 tell(s, i, k, size, TRANSFER_DONE);
                 return r;
         }
         if (find_layer(s, i, k, &l, &dir, e) < 0)
                 return -1;
-        tell(s, i, k, l.size, TRANSFER_UPLOADING);
+        tell(s, i, k, l.size, TRANSFER_SAVING);
         if (str_eq(compression, "none")) {
                 d->digest = i->c.diff_ids.v[k];
                 d->size = l.size;
@@ -243,7 +243,7 @@ static int docker_image(struct saving *s, struct saved *i, struct err *e)
 
                 if (find_layer(s, i, k, &l, &dir, e) < 0)
                         return -1;
-                tell(s, i, k, l.size, TRANSFER_UPLOADING);
+                tell(s, i, k, l.size, TRANSFER_SAVING);
                 if (put_tar(s, arena_printf(&s->arena, "%s.tar", digest_hex(i->c.diff_ids.v[k])),
                             &l, dir, e) < 0)
                         return err_in(e, "layer %zu", k + 1);

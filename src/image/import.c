@@ -99,5 +99,7 @@ int image_import(struct store *s, struct arena *a, int input, const struct impor
                 return -1;
         r = add(s, a, input, o, log, ret, e);
         store_lease_end(s, lease);
+        if (r < 0)
+                store_collect(s, 0, NULL, NULL);
         return r;
 }

@@ -25,6 +25,8 @@ enum transfer_state {
         TRANSFER_WAITING,
         TRANSFER_DOWNLOADING, /* and unpacking */
         TRANSFER_UPLOADING,
+        TRANSFER_LOADING,   /* from an archive; bytes are not told on the way */
+        TRANSFER_SAVING,    /* to one */
         TRANSFER_VERIFYING, /* all bytes are here */
         TRANSFER_DONE,
         TRANSFER_REUSED,    /* was here already */
