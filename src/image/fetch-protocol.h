@@ -4,7 +4,8 @@
  *   request  {"op": NAME, "id": N, ...}                 + descriptors
  *   answer   {"id": N, "event": "done"|"failed"|"progress"|"note"|"rate", ...}
  *
- * The first request is "open"; its members are those of struct fetch_options, and "host", "path".
+ * The first request is "open"; its members are those of struct fetch_options, and "host", "path",
+ * "tag", "digest" (some mirrors are for pulls by the one or the other).
  * Nothing else is read from the socket before it has been answered, for configuration is read and
  * credential helpers run then; afterwards the process has no rights any more.
  *

@@ -297,6 +297,8 @@ static void open_fill(struct json_writer *w, const struct reference *ref,
 
         json_put_str(w, "host", ref->host);
         json_put_str(w, "path", ref->path);
+        put_optional(w, "tag", ref->tag);
+        put_optional(w, "digest", ref->digest);
         put_optional(w, "root", o->root);
         put_optional(w, "authfile", o->authfile);
         put_optional(w, "creds", o->creds);

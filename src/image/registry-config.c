@@ -114,6 +114,8 @@ static int by_table(struct arena *a, const struct reference *ref, const char *na
                         return err_in(e, "'%s'", t->file);
                 ep->mirror = true;
                 ep->can = ENDPOINT_PULL | ENDPOINT_RESOLVE;
+                if (!ref->tag && !ref->digest && m->use != MIRROR_ALL)
+                        ep->can = m->use == MIRROR_TAG_ONLY ? ENDPOINT_RESOLVE : ENDPOINT_PULL;
                 ret->n++;
         }
         if (from_location(a, location, rest, t->insecure, o, &ret->endpoints[ret->n], e) < 0)

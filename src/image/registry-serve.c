@@ -306,6 +306,8 @@ static int open_take(struct fetcher *f, const struct json *j, struct err *e)
 
         f->ref.host = optional(f, j, "host");
         f->ref.path = optional(f, j, "path");
+        f->ref.tag = optional(f, j, "tag");
+        f->ref.digest = optional(f, j, "digest");
         if (!f->ref.host || !f->ref.path)
                 return err_set(e, ERR_INTERNAL, "the message 'open' lacks host or path");
         f->repository = arena_printf(&f->arena, "%s/%s", f->ref.host, f->ref.path);

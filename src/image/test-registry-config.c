@@ -180,7 +180,7 @@ static void test_digest_only(void **state)
             "[[registry.mirror]]\nlocation='m.io'\n");
         check(p, "h.io/x:t", "https://h.io/v2 x" ALL);
         check(p, "h.io/x",
-              "https://m.io/v2 x pull resolve mirror\n"
+              "https://m.io/v2 x pull mirror\n"
               "https://h.io/v2 x" ALL);
 }
 
