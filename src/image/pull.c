@@ -270,13 +270,14 @@ static bool serves(const struct pull *p, const struct image *i)
         return !asks_platform(p->options) || platform_match(&p->want, &i->platform) >= 0;
 }
 
-/* Whether the registry's answer for the name is what the image came from. */
+/* Whether the registry's answer for the name is what the image came from, and no other entry of
+ * its index can be a better choice. */
 static bool is_current(const struct pull *p, const struct image *i, const char *digest)
 {
         if (p->options->all_platforms)
                 return false;
         return str_eq(i->digest, digest) || (i->index_digest && str_eq(i->index_digest, digest) &&
-                                             platform_match(&p->want, &i->platform) >= 0);
+                                             platform_match(&p->want, &i->platform) == 0);
 }
 
 /* What the name means now. *ret_digest in any case; the document unless it is here already. */
