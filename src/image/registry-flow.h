@@ -21,6 +21,7 @@ enum flow_state {
 
 struct flow {
         int fd;        /* the pipe's write end, non-blocking; not owned */
+        bool fits;     /* the pipe has room for all of it: nobody ever waits for its reader */
         uint64_t size; /* of the whole blob */
         uint64_t at;   /* where the pipe's next byte is; moved on by what is held, too */
         uint64_t pos;  /* where the next byte that comes from the server is */

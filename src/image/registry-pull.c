@@ -231,6 +231,8 @@ static int op_blob(struct request *q, struct err *e)
                 return err_set(e, ERR_INTERNAL, "a blob is asked for from behind its end");
         if (fcntl(flow.fd, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
                 return err_sys(e, errno, "cannot use the pipe for a blob");
+        r = fcntl(flow.fd, F_GETPIPE_SZ);
+        flow.fits = r > 0 && flow.size <= (uint64_t)r;
         x.path = arena_printf(&q->arena, "/blobs/%s", digest);
         x.what = arena_printf(&q->arena, "blob %s", digest);
         r = blob_get(q, &x, e);

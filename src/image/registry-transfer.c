@@ -13,10 +13,6 @@
 
 #define CONNECT_TIMEOUT_S 20
 #define BUFFER_SIZE (256l << 10)
-/* A blob that fits the pipe never pauses its transfer, so it may share a connection. One that does
- * not gets its own: when curl 7.88 pauses an HTTP/2 stream, it stops reading the connection once
- * that stream's window of 32 MiB is used, and the others stand still. */
-#define SHARED_MAX (1u << 20)
 /* Servers think long about a blob that has been sent: they hash it, or copy it elsewhere. */
 #define UPLOAD_STALL_S 300l
 
@@ -321,9 +317,12 @@ static void set_tls(struct transfer *t, const struct hop *hop)
         }
 }
 
+/* A blob that fits its pipe never pauses its transfer, so it may share a connection. Any other gets
+ * its own: when curl 7.88 pauses an HTTP/2 stream, it stops reading the connection once something
+ * more of that stream comes, and the others stand still. */
 static bool is_alone(const struct exchange *x)
 {
-        return x->flow && x->flow->size > SHARED_MAX;
+        return x->flow && !x->flow->fits;
 }
 
 static void set_connection(struct transfer *t, const struct hop *hop)

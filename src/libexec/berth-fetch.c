@@ -113,6 +113,9 @@ static const struct confine_call calls[] = {
         CONFINE_CALL(rt_sigreturn),
         CONFINE_CALL(prlimit64), /* the stack of a thread; the limits below are hard ones */
         CONFINE_CALL(sysinfo),
+#ifdef __SANITIZE_ADDRESS__
+        CONFINE_CALL(sigaltstack),
+#endif
 };
 
 /* ---- what may be read ---- */
