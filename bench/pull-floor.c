@@ -1,5 +1,5 @@
-/* The physical limit of pulling an image on this machine: sockets, SHA-256 of blob and tar, igzip or
- * libzstd, and the fewest system calls that make a tree of files. No TLS, no HTTP library, no
+/* The physical limit of pulling an image on this machine: sockets, SHA-256 of blob and tar, igzip
+ * or libzstd, and the fewest system calls that make a tree of files. No TLS, no HTTP library, no
  * retries, no limits, little safety (O_NOFOLLOW, but parents are trusted), no record of anything:
  * a yardstick for programs that pull, not a design.
  *

@@ -1,9 +1,11 @@
 /* Pulling an image: resolve, compare, download and unpack in parallel, commit.
  *
- *  1 manifest by tag or digest; of an index, the platform's    4 biggest first, `jobs` at once:
- *  berth-fetch → pipe → berth-layer 2 a HEAD whose digest is here already ends it               5
- *  each layer is committed as it completes 3 config; which layers are missing                    
- *       6 image and tag are recorded
+ *   1  the manifest by tag or digest; of an index, that of the platform
+ *   2  a HEAD whose digest is here already ends it
+ *   3  the configuration; which layers are missing
+ *   4  biggest first, `jobs` at once: berth-fetch -> pipe -> berth-layer
+ *   5  each layer is committed as it completes
+ *   6  image and tag are recorded
  *
  * Killed anywhere it leaves complete layers (found by the next pull, or collected) and spools
  * (resumed). */
