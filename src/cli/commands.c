@@ -26,10 +26,13 @@ static const struct opt globals[] = {
 
 static const struct command *const commands[] = {
         &cmd_history,
+        &cmd_image_diff,
         &cmd_image_exists,
         &cmd_image_inspect,
+        &cmd_image_mount,
         &cmd_image_prune,
         &cmd_image_tree,
+        &cmd_image_unmount,
         &cmd_images,
         &cmd_import,
         &cmd_load,

@@ -5,3 +5,4 @@
 
 extern const struct command cmd_images, cmd_rmi, cmd_tag, cmd_untag, cmd_history;
 extern const struct command cmd_image_inspect, cmd_image_tree, cmd_image_prune, cmd_image_exists;
+extern const struct command cmd_image_diff, cmd_image_mount, cmd_image_unmount;
