@@ -11,7 +11,7 @@
 #include "image/archive.h"
 
 struct load_args {
-        bool quiet;
+        bool quiet, keep_blobs;
         const char *input, *platform;
 };
 
@@ -21,6 +21,8 @@ static const struct opt opts[] = {
             .complete = COMPLETE_FILE),
         STR(struct load_args, platform, 0, "platform", "OS/ARCH[/VARIANT]",
             "Which image to take of those for several platforms; this machine's by default"),
+        FLAG(struct load_args, keep_blobs, 0, "keep-blobs",
+             "Also keep the layers as they came, so that a push or save needs not compress them"),
         FLAG(struct load_args, quiet, 'q', "quiet", "Show no progress, only what was loaded"),
         {}
 };
@@ -57,7 +59,8 @@ static int open_input(const struct load_args *args, int *ret, struct err *e)
 
 static int load(struct ctx *c, struct store *s, const struct load_args *args, struct err *e)
 {
-        struct archive_load_options o = { .platform = { "", "", "", "" } };
+        struct archive_load_options o = { .platform = { "", "", "", "" },
+                                          .keep_blobs = args->keep_blobs };
         struct archive_loaded *loaded;
         struct progress *progress;
         AUTO_FD int input = -1;
