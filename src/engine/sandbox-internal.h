@@ -2,6 +2,8 @@
  * the next. */
 #pragma once
 
+#include <signal.h>
+
 #include "base/buf.h"
 #include "base/mem.h"
 #include "engine/mounts.h"
@@ -32,6 +34,8 @@ struct run {
         const char *bundle;
         struct mounts mounts;
         struct buf json; /* config.json */
+        sigset_t mask;   /* of signals, before they were held back */
+        bool holding;
         int status;
 };
 

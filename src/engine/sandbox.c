@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,41 @@ static const char *containers_dir(struct run *r)
                         : arena_printf(&r->arena, "%s/containers", r->p->run);
 }
 
+/* ---- signals ---- */
+
+/* Those that people and supervisors send. They wait while something of ours would be left: until
+ * the container takes them, or until all is undone. */
+static const int asked_to_end[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+static void signals_hold(sigset_t *ret_before)
+{
+        sigset_t set;
+
+        sigemptyset(&set);
+        for (size_t i = 0; i < ARRAY_SIZE(asked_to_end); i++)
+                sigaddset(&set, asked_to_end[i]);
+        sigprocmask(SIG_BLOCK, &set, ret_before);
+}
+
+static void signals_release(const sigset_t *before)
+{
+        sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+/* Which of them waits, or 0. */
+static int signals_waiting(void)
+{
+        sigset_t set;
+
+        sigpending(&set);
+        for (size_t i = 0; i < ARRAY_SIZE(asked_to_end); i++)
+                if (sigismember(&set, asked_to_end[i]))
+                        return asked_to_end[i];
+        return 0;
+}
+
+/* ---- the container's own directory ---- */
+
 /* With --plan only its path is made up. What others left when they were killed goes first. */
 int step_workspace(struct run *r, struct err *e)
 {
@@ -48,6 +84,8 @@ int step_workspace(struct run *r, struct err *e)
                 return 0;
         }
         workspace_sweep(containers, r->p->log);
+        signals_hold(&r->mask);
+        r->holding = true;
         return workspace_make(containers, &o, &r->workspace, e);
 }
 
@@ -55,8 +93,13 @@ void undo_workspace(struct run *r)
 {
         struct err e = { 0 };
 
+        if (r->plan)
+                return;
+        if (!r->holding)
+                signals_hold(&r->mask);
         if (workspace_remove(&r->workspace, &e) < 0)
                 log_err(r->p->log, LOG_LEVEL_WARNING, &e);
+        signals_release(&r->mask);
 }
 
 void print_workspace(struct run *r, struct buf *out)
@@ -91,7 +134,13 @@ int step_run(struct run *r, struct err *e)
                                     .config = buf_str(&r->json),
                                     .die_along = true };
 
-        return r->plan ? runtime_plan(&rt, &o, r->plan, e) : runtime_run(&rt, &o, &r->status, e);
+        if (r->plan)
+                return runtime_plan(&rt, &o, r->plan, e);
+        if (signals_waiting())
+                return err_set(e, ERR_STATE, "ended by a signal before the container started");
+        signals_release(&r->mask);
+        r->holding = false;
+        return runtime_run(&rt, &o, &r->status, e);
 }
 
 /* ---- the host's root ---- */

@@ -74,12 +74,12 @@ struct groups {
         size_t n;
 };
 
-static void add_group(struct groups *g, uint32_t gid, uint32_t primary)
+static void add_group(struct groups *g, uint32_t gid)
 {
         for (size_t i = 0; i < g->n; i++)
                 if (g->v[i] == gid)
                         return;
-        if (gid != primary && g->n < GROUPS_MAX)
+        if (g->n < GROUPS_MAX)
                 g->v[g->n++] = gid;
 }
 
@@ -95,8 +95,7 @@ static bool lists(const char *members, const char *name)
 }
 
 /* The groups whose fourth field lists the user's name. */
-static void find_memberships(struct arena *a, const char *db, const char *name, uint32_t primary,
-                             struct groups *g)
+static void find_memberships(struct arena *a, const char *db, const char *name, struct groups *g)
 {
         const char *lines = db, *line;
         size_t len;
@@ -109,7 +108,7 @@ static void find_memberships(struct arena *a, const char *db, const char *name, 
                 for (size_t n = 0; n < ARRAY_SIZE(f) && str_next(&at, ':', &part, &plen); n++)
                         f[n] = arena_strndup(a, part, plen);
                 if (lists(f[3], name) && str_to_u32(f[2], &gid) == 0)
-                        add_group(g, gid, primary);
+                        add_group(g, gid);
         }
 }
 
@@ -133,14 +132,15 @@ int user_find(struct arena *a, int root, const char *text, const struct strings 
                 ret->home = f[5];
         if (colon && colon[1] && find_group(a, root, colon + 1, &ret->gid, e) < 0)
                 return -1;
+        add_group(&groups, ret->gid);
         if (known && !(colon && colon[1]))
-                find_memberships(a, read_db(a, root, "etc/group"), f[0], ret->gid, &groups);
+                find_memberships(a, read_db(a, root, "etc/group"), f[0], &groups);
         for (size_t i = 0; i < add->n; i++) {
                 uint32_t gid;
 
                 if (find_group(a, root, add->v[i], &gid, e) < 0)
                         return err_in(e, "--group-add");
-                add_group(&groups, gid, ret->gid);
+                add_group(&groups, gid);
         }
         ret->ngids = groups.n;
         return 0;

@@ -11,14 +11,16 @@
 struct user {
         uint32_t uid, gid;
         const char *home;     /* in the arena; "/" where unknown */
-        const uint32_t *gids; /* further groups, in the arena; gid is not among them */
+        const uint32_t *gids; /* supplementary groups, in the arena */
         size_t ngids;
 };
 
 /* "NAME|UID[:GROUP|GID]" looked up in root's etc/passwd and etc/group (root: an O_PATH
  * descriptor), which are opened inside the root, whatever links they are (CVE-2022-23648 was
  * otherwise), and only if they are regular files of at most 1 MiB. A number needs no entry;
- * without a group it is the entry's, or 0. Further groups are those that list the user's name,
- * unless a group was given, as docker does it; and add, by name or number. */
+ * without a group it is the entry's, or 0. Supplementary groups are gid itself, without which a
+ * set-group-ID program could leave the group and so get past what is denied to it (CVE-2022-36109);
+ * those that list the user's name, unless a group was given, as docker does it; and add, by name
+ * or number. */
 int user_find(struct arena *a, int root, const char *text, const struct strings *add,
               struct user *ret, struct err *e);
