@@ -1,6 +1,7 @@
 /* The commands and global options of berth. A new command is a file in commands/ and a line
  * here. */
 #include "cli/berth.h"
+#include "cli/commands/ctr.h"
 #include "cli/commands/image.h"
 #include "cli/commands/import.h"
 #include "cli/commands/load.h"
@@ -25,6 +26,9 @@ static const struct opt globals[] = {
 };
 
 static const struct command *const commands[] = {
+        &cmd_attach,
+        &cmd_create,
+        &cmd_exec,
         &cmd_history,
         &cmd_image_diff,
         &cmd_image_exists,
@@ -35,20 +39,40 @@ static const struct command *const commands[] = {
         &cmd_image_unmount,
         &cmd_images,
         &cmd_import,
+        &cmd_kill,
         &cmd_load,
         &cmd_login,
         &cmd_logout,
+        &cmd_logs,
         &cmd_look,
-        &cmd_manifest_add, &cmd_manifest_annotate, &cmd_manifest_create, &cmd_manifest_exists, &cmd_manifest_inspect, &cmd_manifest_push, &cmd_manifest_remove, &cmd_manifest_rm, &cmd_pull,
+        &cmd_manifest_add,
+        &cmd_manifest_annotate,
+        &cmd_manifest_create,
+        &cmd_manifest_exists,
+        &cmd_manifest_inspect,
+        &cmd_manifest_push,
+        &cmd_manifest_remove,
+        &cmd_manifest_rm,
+        &cmd_pause,
+        &cmd_ps,
+        &cmd_pull,
+        &cmd_push,
+        &cmd_rename,
+        &cmd_restart,
+        &cmd_rm,
         &cmd_rmi,
-        &cmd_push, &cmd_run,
+        &cmd_run,
         &cmd_save,
+        &cmd_start,
+        &cmd_stop,
         &cmd_system_check,
         &cmd_system_df,
         &cmd_system_prune,
         &cmd_tag,
+        &cmd_unpause,
         &cmd_untag,
-        NULL
+        &cmd_wait,
+        NULL,
 };
 
 const struct program program = {
@@ -61,4 +85,5 @@ const struct program program = {
         .opts = globals,
         .commands = commands,
         .list_images = "images --names",
+        .list_ids = "ps -a --list-names",
 };

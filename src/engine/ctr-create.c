@@ -163,6 +163,8 @@ static int write_bundle(struct run *r, struct err *e)
 
         if (sig < 0)
                 return -1;
+        if (m.on_exit.n) /* a command that takes the id last */
+                settings_push(&r->arena, &m.on_exit, c->ctr.id);
         m.id = c->ctr.id;
         m.name = c->ctr.name;
         m.bundle = r->workspace.path;

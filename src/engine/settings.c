@@ -155,6 +155,21 @@ static int read_env_file(struct arena *a, struct strings *env, const char *path,
         return 0;
 }
 
+int settings_env(struct arena *a, const struct strings *given, const struct strings *files,
+                 struct strings *env, struct err *e)
+{
+        for (size_t i = 0; i < files->n; i++)
+                if (read_env_file(a, env, files->v[i], e) < 0)
+                        return -1;
+        for (size_t i = 0; i < given->n; i++) {
+                if (*given->v[i] == 0 || *given->v[i] == '=')
+                        return err_set(e, ERR_INVALID, "--env: \"%s\" names no variable",
+                                       given->v[i]);
+                set_given(a, env, given->v[i]);
+        }
+        return 0;
+}
+
 static int merge_env(struct arena *a, const struct sandbox *s, const struct image_config *image,
                      struct strings *env, struct err *e)
 {
@@ -168,16 +183,7 @@ static int merge_env(struct arena *a, const struct sandbox *s, const struct imag
         for (size_t i = 0; image && i < image->env.n; i++)
                 if (strchr(image->env.v[i], '='))
                         set(a, env, image->env.v[i]);
-        for (size_t i = 0; i < s->env_files.n; i++)
-                if (read_env_file(a, env, s->env_files.v[i], e) < 0)
-                        return -1;
-        for (size_t i = 0; i < s->env.n; i++) {
-                if (*s->env.v[i] == 0 || *s->env.v[i] == '=')
-                        return err_set(e, ERR_INVALID, "--env: \"%s\" names no variable",
-                                       s->env.v[i]);
-                set_given(a, env, s->env.v[i]);
-        }
-        return 0;
+        return settings_env(a, &s->env, &s->env_files, env, e);
 }
 
 /* ---- directories ---- */

@@ -25,5 +25,9 @@ struct settings {
 int settings_merge(struct arena *a, const struct sandbox *s, const struct image_config *image,
                    struct settings *ret, struct err *e);
 
+/* --env and --env-file: sets them in env, an environment made with settings_push(). A bare NAME
+ * passes on ours, or removes it. */
+int settings_env(struct arena *a, const struct strings *given, const struct strings *files,
+                 struct strings *env, struct err *e);
 /* Appends one; grows by doubling from any list made only with it. */
 void settings_push(struct arena *a, struct strings *list, const char *text);

@@ -1,4 +1,4 @@
-/* What the monitor writes is what a reader gets: both formats, rotations, --since, --until, --tail. */
+/* What the monitor writes is what a reader gets: both formats, rotations, --since, --tail. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

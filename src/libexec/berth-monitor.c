@@ -25,15 +25,17 @@ static int mount_root(void)
 
         if (fcntl(MONITOR_FD_ROOT, F_GETFD) < 0)
                 return 0;
-        if (unshare(CLONE_NEWNS) < 0)
+        /* Mounts are attached in one's own namespace only, and the descriptor is of the old one:
+         * the working directory is what unshare() takes along. */
+        if (fchdir(MONITOR_FD_BUNDLE) < 0 || unshare(CLONE_NEWNS) < 0)
                 return -errno;
         r = mount_propagation("/", mount_opt_find("rslave")->value, true);
         if (r < 0)
                 return r;
-        AUTO_FD int target = openat(MONITOR_FD_BUNDLE, "rootfs", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int target = open("rootfs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         r = target < 0 ? -errno : mount_attach(MONITOR_FD_ROOT, target);
         close(MONITOR_FD_ROOT);
-        return r;
+        return r < 0 ? r : chdir("/") < 0 ? -errno : 0;
 }
 
 static void protect(void)
@@ -62,8 +64,10 @@ int main(int argc, char **argv)
         protect();
         r = mount_root();
         if (r < 0) {
-                fprintf(stderr, "berth-monitor: cannot mount the root: %s\n", strerror(-r));
-                return 1;
+                struct err e = { 0 };
+
+                err_sys(&e, r, "cannot mount the container's root");
+                return monitor_refuse(&e);
         }
         return monitor_run(argv[0]);
 }

@@ -154,10 +154,12 @@ static void life_began(struct monitor *m)
         tell(m, "start", NULL, 0);
 }
 
-/* What a shell would say of a command that it could not run. */
+/* What a shell would say of a command that it could not run; 125: it was not the command. */
 static int exit_code_of(const struct err *e)
 {
-        return e->code == ERR_NOT_FOUND ? 127 : e->code == ERR_DENIED ? 126 : 125;
+        if (!str_after(e->chain, "exec: "))
+                return 125;
+        return e->code == ERR_NOT_FOUND ? 127 : 126;
 }
 
 static void failed_to_start(struct monitor *m, const struct err *e)
@@ -556,6 +558,12 @@ static void tell_starter(const struct err *e, pid_t pid)
 
         send(MONITOR_FD_STARTED, &s, sizeof s, MSG_NOSIGNAL);
         close(MONITOR_FD_STARTED);
+}
+
+int monitor_refuse(const struct err *e)
+{
+        tell_starter(e, 0);
+        return 1;
 }
 
 static void run_on_exit(const struct strings *command)

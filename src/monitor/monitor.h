@@ -30,5 +30,8 @@ enum monitor_fd {
         MONITOR_FD_END
 };
 
+/* Tells who started it why there is no monitor. Returns the exit status of the program. */
+struct err;
+int monitor_refuse(const struct err *e);
 /* Runs to the end of the last life. Returns the exit status of the program. */
 int monitor_run(const char *program);

@@ -3,4 +3,4 @@
 
 #include "cli/opt.h"
 
-extern const struct command cmd_run;
+extern const struct command cmd_run, cmd_create;

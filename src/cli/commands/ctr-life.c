@@ -1,0 +1,413 @@
+/* berth start, stop, restart, kill, pause, unpause, rm, wait, rename. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "cli/commands/ctr.h"
+#include "cli/ctr-args.h"
+#include "kernel/signals.h"
+#include "kernel/sys.h"
+
+/* One struct for all: each command's table names what it takes. */
+struct life_args {
+        bool all, latest, force, ignore, volumes, attach, interactive, running;
+        const char *signal, *detach_keys;
+        int64_t time; /* seconds; -1: the container's own */
+};
+static const struct life_args defaults = { .time = -1 };
+
+#define ALL(help_) FLAG(struct life_args, all, 'a', "all", help_)
+#define LATEST FLAG(struct life_args, latest, 'l', "latest", "The container that was created last")
+#define TIME(help_)                                                                                \
+        INT(struct life_args, time, 't', "time", "SECONDS", help_, .min = -1, .max = 1 << 30)
+#define SIGNAL(short_, help_)                                                                      \
+        STR(struct life_args, signal, short_, "signal", "SIGNAL", help_,                           \
+            .complete = COMPLETE_SIGNAL)
+
+static int take_signal(const struct life_args *a, int fallback, struct err *e)
+{
+        int sig = a->signal ? signal_parse(a->signal) : fallback;
+
+        return sig < 0 ? err_set(e, ERR_INVALID, "--signal: \"%s\" is no signal", a->signal) : sig;
+}
+
+static int64_t timeout_ms(const struct life_args *a)
+{
+        return a->time < 0 ? -1 : a->time * 1000;
+}
+
+/* ---- start ---- */
+
+static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr,
+                          const struct life_args *a, struct err *e)
+{
+        const struct attach attach = { .in = a->interactive,
+                                       .out = true,
+                                       .err = true,
+                                       .primary = true,
+                                       .tty = ctr->tty,
+                                       .forward_signals = !ctr->tty,
+                                       .detach_keys = a->detach_keys };
+        enum attach_end end;
+        struct ctr_state s;
+        int sock, status;
+
+        if (ctr_start(g, ctr, &attach, &sock, e) < 0)
+                return -1;
+        ctr_state(g, ctr, &s);
+        AUTO_FD int pidfd = s.monitor.pid > 0 ? sys_pidfd_open(s.monitor.pid) : -1;
+        if (attach_run(sock, &attach, pidfd, &end, &status, e) < 0)
+                return -1;
+        fd_close(sock);
+        return end == ATTACH_EXITED ? status : 0;
+}
+
+static int start_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        struct ctr_state s;
+
+        ctr_state(g, c, &s);
+        if (ctr_is_up(&s))
+                return 0; /* as docker: it is what was asked for */
+        return ctr_start(g, c, NULL, NULL, e) < 0
+                       ? err_in(e, "cannot start container \"%s\"", c->name)
+                       : 0;
+}
+
+static int run_start(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = { .all = a->all, .latest = a->latest };
+        struct engine g;
+        struct ctr ctr;
+        int r;
+
+        if (!a->attach && !a->interactive)
+                return ctr_each(c, &choice, argc, argv, start_one, a, e);
+        if (argc != 1)
+                return err_set(e, ERR_INVALID, "--attach takes one container");
+        if (ctr_engine(c, &g, e) < 0)
+                return -1;
+        r = ctr_find(&g, &c->arena, argv[0], &ctr, e) < 0 ? -1 : start_attached(c, &g, &ctr, a, e);
+        engine_close(&g);
+        return r;
+}
+
+static const struct opt start_opts[] = {
+        ALL("Start all containers"),
+        FLAG(struct life_args, attach, 0, "attach",
+             "Show what it prints, and return with its exit status"),
+        FLAG(struct life_args, interactive, 'i', "interactive", "Attach, with our input too"),
+        STR(struct life_args, detach_keys, 0, "detach-keys", "KEYS",
+            "What leaves it running; ctrl-p,ctrl-q by default"),
+        LATEST,
+        {}
+};
+const struct command cmd_start = {
+        .name = "start",
+        .alias = { "container start" },
+        .usage = "CONTAINER...",
+        .help = "Start containers that were created or have ended",
+        .opts = start_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_start,
+};
+
+/* ---- stop ---- */
+
+static int stop_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        const struct life_args *a = args;
+        int sig = take_signal(a, 0, e);
+
+        return sig < 0 ? -1 : ctr_stop(g, c, sig, timeout_ms(a), "berth stop", e);
+}
+
+static int run_stop(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = {
+                .all = a->all, .latest = a->latest, .ignore = a->ignore, .running = true
+        };
+
+        return ctr_each(c, &choice, argc, argv, stop_one, a, e);
+}
+
+static const struct opt stop_opts[] = {
+        ALL("Stop all that run"),
+        FLAG(struct life_args, ignore, 'i', "ignore", "Names of none are no error"),
+        LATEST,
+        SIGNAL('s', "Send SIGNAL instead of the container's stop signal"),
+        TIME("Kill it after so long; 10 by default, or what it was created with"),
+        {}
+};
+const struct command cmd_stop = {
+        .name = "stop",
+        .alias = { "container stop" },
+        .usage = "CONTAINER...",
+        .help = "Stop containers: by their stop signal, then by SIGKILL",
+        .about = "Returns when they have ended. A restart policy does not start them again.",
+        .opts = stop_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_stop,
+};
+
+/* ---- restart ---- */
+
+static int restart_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        const struct life_args *a = args;
+        int sig = take_signal(a, 0, e);
+
+        return sig < 0 ? -1 : ctr_restart(g, c, sig, timeout_ms(a), e);
+}
+
+static int run_restart(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = { .all = a->all || a->running,
+                                           .latest = a->latest,
+                                           .running = a->running };
+
+        return ctr_each(c, &choice, argc, argv, restart_one, a, e);
+}
+
+static const struct opt restart_opts[] = {
+        ALL("Restart all containers, also those that have ended"),
+        LATEST,
+        FLAG(struct life_args, running, 0, "running", "Restart all that run"),
+        SIGNAL('s', "Send SIGNAL instead of the container's stop signal"),
+        TIME("Kill it after so long"),
+        {}
+};
+const struct command cmd_restart = {
+        .name = "restart",
+        .alias = { "container restart" },
+        .usage = "CONTAINER...",
+        .help = "Stop containers, and start them again",
+        .opts = restart_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_restart,
+};
+
+/* ---- kill ---- */
+
+static int kill_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        int sig = take_signal(args, SIGKILL, e);
+
+        return sig < 0 ? -1 : ctr_kill(g, c, sig, "berth kill", e);
+}
+
+static int run_kill(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = { .all = a->all, .latest = a->latest, .running = true };
+
+        return ctr_each(c, &choice, argc, argv, kill_one, a, e);
+}
+
+static const struct opt kill_opts[] = {
+        ALL("All that run"), LATEST, SIGNAL('s', "Send SIGNAL instead of SIGKILL"), {}
+};
+const struct command cmd_kill = {
+        .name = "kill",
+        .alias = { "container kill" },
+        .usage = "CONTAINER...",
+        .help = "Send a signal to the first process of containers",
+        .opts = kill_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_kill,
+};
+
+/* ---- pause, unpause ---- */
+
+static int pause_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        return ctr_pause(g, c, true, e);
+}
+
+static int unpause_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        return ctr_pause(g, c, false, e);
+}
+
+static int run_pause(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = { .all = a->all, .latest = a->latest, .running = true };
+
+        return ctr_each(c, &choice, argc, argv, pause_one, a, e);
+}
+
+static int run_unpause(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = { .all = a->all, .latest = a->latest, .running = true };
+
+        return ctr_each(c, &choice, argc, argv, unpause_one, a, e);
+}
+
+static const struct opt pause_opts[] = { ALL("All that run"), LATEST, {} };
+const struct command cmd_pause = {
+        .name = "pause",
+        .alias = { "container pause" },
+        .usage = "CONTAINER...",
+        .help = "Freeze the processes of containers",
+        .opts = pause_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_pause,
+};
+const struct command cmd_unpause = {
+        .name = "unpause",
+        .alias = { "container unpause" },
+        .usage = "CONTAINER...",
+        .help = "Let the processes of paused containers go on",
+        .opts = pause_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_unpause,
+};
+
+/* ---- rm ---- */
+
+static int rm_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        const struct life_args *a = args;
+
+        return ctr_remove(g, c, a->force, MAX(timeout_ms(a), (int64_t)0), e);
+}
+
+static int run_rm(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = { .all = a->all,
+                                           .latest = a->latest,
+                                           .ignore = a->ignore || a->force };
+
+        return ctr_each(c, &choice, argc, argv, rm_one, a, e);
+}
+
+static const struct opt rm_opts[] = {
+        ALL("Remove all containers"),
+        FLAG(struct life_args, force, 'f', "force",
+             "Remove it even if it runs; names of none are no error"),
+        FLAG(struct life_args, ignore, 'i', "ignore", "Names of none are no error"),
+        LATEST,
+        TIME("With --force, let it stop by its stop signal for so long; 0 by default"),
+        FLAG(struct life_args, volumes, 'v', "volumes",
+             "Remove its anonymous volumes, as is done anyway"),
+        {}
+};
+const struct command cmd_rm = {
+        .name = "rm",
+        .alias = { "container rm" },
+        .usage = "CONTAINER...",
+        .help = "Remove containers",
+        .opts = rm_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_rm,
+};
+
+/* ---- wait ---- */
+
+static int run_wait(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct life_args *a = p;
+        const struct ctr_choice choice = { .latest = a->latest, .ignore = a->ignore };
+        struct engine g;
+        struct ctr *v;
+        size_t n;
+        int failed, r;
+
+        if (ctr_engine(c, &g, e) < 0)
+                return -1;
+        r = ctr_choose(c, &g, &choice, argc, argv, &v, &n, &failed, e);
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                AUTO_BUF line = { 0 };
+                struct err why = { 0 };
+                int status;
+
+                if (ctr_wait(&g, &v[i], &status, &why) < 0) {
+                        log_err(&c->log, LOG_LEVEL_ERROR, &why);
+                        failed++;
+                        continue;
+                }
+                buf_printf(&line, "%d\n", status);
+                fd_write_all(STDOUT_FILENO, line.s, line.len);
+        }
+        engine_close(&g);
+        return r < 0 ? -1 : failed > 0;
+}
+
+static const struct opt wait_opts[] = {
+        FLAG(struct life_args, ignore, 0, "ignore", "Names of none are no error"), LATEST, {}
+};
+const struct command cmd_wait = {
+        .name = "wait",
+        .alias = { "container wait" },
+        .usage = "CONTAINER...",
+        .help = "Wait until containers end, and print their exit statuses",
+        .opts = wait_opts,
+        .max = -1,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct life_args),
+        .defaults = &defaults,
+        .run = run_wait,
+};
+
+/* ---- rename ---- */
+
+static int run_rename(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct engine g;
+        struct ctr ctr;
+        int r;
+
+        if (ctr_engine(c, &g, e) < 0)
+                return -1;
+        r = ctr_find(&g, &c->arena, argv[0], &ctr, e) < 0 ? -1 : ctr_rename(&g, &ctr, argv[1], e);
+        engine_close(&g);
+        return r;
+}
+
+const struct command cmd_rename = {
+        .name = "rename",
+        .alias = { "container rename" },
+        .usage = "CONTAINER NAME",
+        .help = "Give a container another name",
+        .min = 2,
+        .max = 2,
+        .needs = NEED_ROOT,
+        .complete = { COMPLETE_CONTAINER },
+        .run = run_rename,
+};

@@ -1,0 +1,10 @@
+/* The commands about containers. */
+#pragma once
+
+#include "cli/opt.h"
+
+/* ctr-life.c */
+extern const struct command cmd_start, cmd_stop, cmd_restart, cmd_kill, cmd_pause, cmd_unpause,
+        cmd_rm, cmd_wait, cmd_rename;
+/* ps.c, logs.c, attach.c, exec.c */
+extern const struct command cmd_ps, cmd_logs, cmd_attach, cmd_exec;

@@ -1,0 +1,31 @@
+/* The options of `berth run` and `berth create`. */
+#pragma once
+
+#include "cli/berth.h"
+#include "cli/registry-args.h"
+#include "engine/ctr.h"
+
+struct run_args {
+        bool interactive, tty, rm, read_only, plan, quiet, detach, no_health;
+        const char *rootfs, *name, *hostname, *cpus, *workdir, *user, *entrypoint, *platform;
+        const char *restart, *stop_signal, *cidfile, *detach_keys, *sig_proxy;
+        const char *health_cmd, *health_interval, *health_timeout, *health_start;
+        int64_t memory, pids_limit, stop_timeout, timeout, health_retries;
+        struct strings cap_add, cap_drop, volumes, tmpfs, env, env_files, group_add;
+        struct strings labels, log_opts;
+        enum sandbox_network network;
+        enum pull_policy pull;
+        enum log_driver log_driver;
+        enum health_action health_on_failure;
+        struct registry_args registry;
+};
+
+extern const struct opt run_opts[];
+extern const struct run_args run_defaults;
+
+/* What was asked for, in c's arena. Of the positionals the first is an image or `host`, unless
+ * --rootfs names a directory; what follows is the command. */
+int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **argv,
+                  struct ctr_options *ret, struct err *e);
+/* Those that only a container with a monitor can have: ERR_UNSUPPORTED names one that was given. */
+int run_args_direct(const struct run_args *args, struct err *e);
