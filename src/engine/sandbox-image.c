@@ -250,6 +250,7 @@ const struct step image_steps[] = {
         { .make = find_image, .print = print_image, .always = true },
         { .make = step_settings, .always = true },
         { .make = hold_image, .undo = release_image },
+        { .make = step_signals, .undo = undo_signals },
         { .make = step_workspace,
           .undo = undo_workspace,
           .print = print_workspace,

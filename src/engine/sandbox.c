@@ -38,33 +38,38 @@ static const char *containers_dir(struct run *r)
 
 /* Those that people and supervisors send. They wait while something of ours would be left: until
  * the container takes them, or until all is undone. */
-static const int asked_to_end[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-
 static void signals_hold(sigset_t *ret_before)
 {
         sigset_t set;
 
         sigemptyset(&set);
-        for (size_t i = 0; i < ARRAY_SIZE(asked_to_end); i++)
-                sigaddset(&set, asked_to_end[i]);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGQUIT);
         sigprocmask(SIG_BLOCK, &set, ret_before);
 }
 
-static void signals_release(const sigset_t *before)
-{
-        sigprocmask(SIG_SETMASK, before, NULL);
-}
-
-/* Which of them waits, or 0. */
-static int signals_waiting(void)
+/* Whether one of them waits. */
+static bool signals_wait(void)
 {
         sigset_t set;
 
         sigpending(&set);
-        for (size_t i = 0; i < ARRAY_SIZE(asked_to_end); i++)
-                if (sigismember(&set, asked_to_end[i]))
-                        return asked_to_end[i];
+        return sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
+               sigismember(&set, SIGHUP) || sigismember(&set, SIGQUIT);
+}
+
+int step_signals(struct run *r, struct err *e)
+{
+        signals_hold(&r->mask);
         return 0;
+}
+
+void undo_signals(struct run *r)
+{
+        if (!r->plan)
+                sigprocmask(SIG_SETMASK, &r->mask, NULL);
 }
 
 /* ---- the container's own directory ---- */
@@ -84,8 +89,6 @@ int step_workspace(struct run *r, struct err *e)
                 return 0;
         }
         workspace_sweep(containers, r->p->log);
-        signals_hold(&r->mask);
-        r->holding = true;
         return workspace_make(containers, &o, &r->workspace, e);
 }
 
@@ -93,13 +96,8 @@ void undo_workspace(struct run *r)
 {
         struct err e = { 0 };
 
-        if (r->plan)
-                return;
-        if (!r->holding)
-                signals_hold(&r->mask);
         if (workspace_remove(&r->workspace, &e) < 0)
                 log_err(r->p->log, LOG_LEVEL_WARNING, &e);
-        signals_release(&r->mask);
 }
 
 void print_workspace(struct run *r, struct buf *out)
@@ -134,13 +132,17 @@ int step_run(struct run *r, struct err *e)
                                     .config = buf_str(&r->json),
                                     .die_along = true };
 
+        sigset_t unused;
+        int status;
+
         if (r->plan)
                 return runtime_plan(&rt, &o, r->plan, e);
-        if (signals_waiting())
+        if (signals_wait())
                 return err_set(e, ERR_STATE, "ended by a signal before the container started");
-        signals_release(&r->mask);
-        r->holding = false;
-        return runtime_run(&rt, &o, &r->status, e);
+        sigprocmask(SIG_SETMASK, &r->mask, NULL);
+        status = runtime_run(&rt, &o, &r->status, e);
+        signals_hold(&unused);
+        return status;
 }
 
 /* ---- the host's root ---- */
@@ -214,6 +216,7 @@ static void print_host(struct run *r, struct buf *out)
 
 static const struct step host_steps[] = {
         { .make = step_settings, .always = true },
+        { .make = step_signals, .undo = undo_signals },
         { .make = step_workspace,
           .undo = undo_workspace,
           .print = print_workspace,
@@ -239,6 +242,7 @@ static int find_directory(struct run *r, struct err *e)
 
 static const struct step directory_steps[] = { { .make = step_settings, .always = true },
                                                { .make = find_directory, .always = true },
+                                               { .make = step_signals, .undo = undo_signals },
                                                { .make = step_workspace,
                                                  .undo = undo_workspace,
                                                  .print = print_workspace,
