@@ -119,7 +119,7 @@ static int endpoint_url(struct request *q, struct exchange *x, size_t i, const c
 
 /* ---- verdicts ---- */
 
-enum verdict { ANSWERED, AGAIN, AT_ONCE, HOPELESS };
+enum verdict { ANSWERED, AGAIN, AT_ONCE, OTHER_SCHEME, HOPELESS };
 
 /* Which failures of curl are worth another try. Before a host has ever answered, a name that can't
  * be resolved and a port that nobody listens on are more likely a mistake than an accident. */
@@ -196,16 +196,15 @@ static bool looks_like_tls(const struct exchange *x, const struct transfer *t)
         case CURLE_WEIRD_SERVER_REPLY:
         case CURLE_RECV_ERROR:
         case CURLE_GOT_NOTHING:
-                return true;
+                return x->answer.status == 0;
         default:
                 return false;
         }
 }
 
-/* An endpoint that may speak either, before it is known: on loopback plain HTTP is tried first
- * (it is what test registries speak, and it costs no handshake), elsewhere HTTPS. No credentials
- * are sent before HTTP has been answered: x is only probed for. */
-static void scheme_decide(struct request *q, size_t i)
+/* Finds out what an endpoint speaks that may speak either, by asking for its greeting, without
+ * credentials: on loopback HTTP first, elsewhere HTTPS. */
+static void scheme_probe(struct request *q, size_t i)
 {
         struct endpoint_state *s = &q->f->state[i];
         const struct endpoint *p = &q->f->config.endpoints[i];
@@ -233,6 +232,36 @@ static void scheme_decide(struct request *q, size_t i)
         exchange_done(&x);
 }
 
+/* Where it is not known: on loopback plain HTTP is assumed until the first answer (it is what test
+ * registries speak, and costs no handshake; credentials are sent only when an answer has asked for
+ * them), elsewhere it is probed for. */
+static void scheme_decide(struct request *q, size_t i, bool doubtful)
+{
+        struct endpoint_state *s = &q->f->state[i];
+        const struct endpoint *p = &q->f->config.endpoints[i];
+
+        while (s->deciding) /* in another task */
+                task_sleep(q->f, 5);
+        if (p->scheme != ENDPOINT_HTTPS_OR_HTTP || s->decided)
+                return;
+        if (doubtful || !host_is_loopback(p->host))
+                scheme_probe(q, i);
+        else
+                s->plain = true;
+}
+
+/* Whether an attempt by HTTP ended so that it should have been HTTPS. */
+static bool scheme_is_wrong(struct request *q, size_t i, const struct exchange *x, const char *url,
+                            const struct transfer *t)
+{
+        struct endpoint_state *s = &q->f->state[i];
+
+        if (x->at || !str_after(url, "http:") || (s->decided && s->plain) || !looks_like_tls(x, t))
+                return false;
+        scheme_decide(q, i, true);
+        return !s->plain;
+}
+
 /* ---- one endpoint ---- */
 
 static int refused_err(struct request *q, const struct exchange *x, size_t i, struct err *e);
@@ -252,11 +281,17 @@ static enum verdict attempt(struct request *q, struct exchange *x, size_t i, str
         if (authorization) /* another task may renew it meanwhile */
                 authorization = arena_strdup(&x->arena, authorization);
         for (unsigned asked = 0;; asked++) {
-                if (exchange_follow(q, x, i, url, authorization, NULL, &t, e) < 0) {
+                int r = exchange_follow(q, x, i, url, authorization, NULL, &t, e);
+
+                if (scheme_is_wrong(q, i, x, url, &t)) {
+                        v = OTHER_SCHEME;
+                        break;
+                }
+                if (r < 0) {
                         v = t.result == CURLE_OK ? HOPELESS : curl_verdict(f, i, x, &t);
                         break;
                 }
-                f->state[i].answered = true;
+                f->state[i].answered = f->state[i].decided = true;
                 v = status_verdict(x);
                 if (x->answer.status != 401 || asked == 2 || !is_own(f, i, x->answer.url)) {
                         if (v != ANSWERED)
@@ -305,10 +340,7 @@ static int endpoint_try(struct request *q, struct exchange *x, size_t i, bool im
 {
         struct patience patience = {};
 
-        while (q->f->state[i].deciding) /* in another task */
-                task_sleep(q->f, 5);
-        if (q->f->config.endpoints[i].scheme == ENDPOINT_HTTPS_OR_HTTP && !q->f->state[i].decided)
-                scheme_decide(q, i);
+        scheme_decide(q, i, false);
         for (;;) {
                 uint64_t before = x->flow ? x->flow->at : 0;
                 enum verdict v = attempt(q, x, i, e);
@@ -322,6 +354,10 @@ static int endpoint_try(struct request *q, struct exchange *x, size_t i, bool im
                         return 0;
                 if (v == HOPELESS)
                         return -1;
+                if (v == OTHER_SCHEME) {
+                        exchange_clear(x);
+                        continue;
+                }
                 if (x->flow && x->flow->at > before)
                         patience.failures = 0; /* R4 */
                 if (v == AT_ONCE)
