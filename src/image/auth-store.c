@@ -233,10 +233,29 @@ static int helper_erase(struct arena *a, const char *helper, const char *host, b
         return -1;
 }
 
+/* All that credsStore's program keeps: it lists servers and user names as an object. */
+static int store_erase(struct arena *a, const char *helper, struct err *e)
+{
+        const char *text, *answer;
+        struct json_error je;
+        struct json j;
+
+        if (auth_helper(a, helper, "list", "", &text, e) < 0)
+                return -1;
+        if (json_parse(a, text, strlen(text), NULL, &j, &je) < 0 || j.type != JSON_OBJECT)
+                return err_set(e, ERR_INVALID, "credential helper '%s' lists no JSON object",
+                               helper);
+        for (uint32_t i = 0; i < j.n; i++)
+                if (auth_helper(a, helper, "erase", j.members[i].name, &answer, e) < 0)
+                        return -1;
+        return 0;
+}
+
 static int remove_all(struct arena *a, const struct target *t, const struct json *file,
                       struct err *e)
 {
         const struct json *helpers = json_get(file, "credHelpers");
+        const char *store = json_str(json_get(file, "credsStore"), NULL);
         bool found;
 
         for (uint32_t i = 0; helpers && helpers->type == JSON_OBJECT && i < helpers->n; i++) {
@@ -246,6 +265,8 @@ static int remove_all(struct arena *a, const struct target *t, const struct json
                 if (host && helper && helper_erase(a, helper, host, &found, e) < 0)
                         return -1;
         }
+        if (!str_empty(store) && store_erase(a, store, e) < 0)
+                return -1;
         return rewrite(a, t, file, NULL, NULL, e);
 }
 

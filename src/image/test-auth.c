@@ -295,6 +295,24 @@ static void test_store_in_helper(void **state)
                 "store {\"ServerURL\":\"h.io\",\"Username\":\"a\",\"Secret\":\"1\"}\nerase h.io\n");
 }
 
+static void test_remove_all_from_store(void **state)
+{
+        struct place *p = *state;
+        struct err e = { 0 };
+
+        put(p, "bin/docker-credential-log",
+            "#!/bin/sh\nread s\necho \"$1 $s\" >>\"$HOME/log\"\n"
+            "[ $1 != list ] || echo '{\"a.io\":\"u\",\"https://b.io/v1/\":\"v\"}'\n",
+            0755);
+        put(p, "run/containers/auth.json", "{\"credsStore\":\"log\",\"auths\":{\"a.io\":{}}}",
+            0600);
+        assert_int_equal(auth_remove(&p->a, &(struct auth_places){ 0 }, NULL, true, &e), 0);
+        assert_string_equal(get(p, arena_printf(&p->a, "%s/log", p->dir)),
+                            "list \nerase a.io\nerase https://b.io/v1/\n");
+        assert_null(
+                strstr(get(p, arena_printf(&p->a, "%s/run/containers/auth.json", p->dir)), "a.io"));
+}
+
 static void test_remove(void **state)
 {
         struct place *p = *state;
@@ -318,9 +336,10 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {
-                CASE(test_longest_key),      CASE(test_order_of_files),  CASE(test_tokens),
-                CASE(test_broken_files),     CASE(test_helpers),         CASE(test_store),
-                CASE(test_store_for_docker), CASE(test_store_in_helper), CASE(test_remove),
+                CASE(test_longest_key),           CASE(test_order_of_files),  CASE(test_tokens),
+                CASE(test_broken_files),          CASE(test_helpers),         CASE(test_store),
+                CASE(test_store_for_docker),      CASE(test_store_in_helper), CASE(test_remove),
+                CASE(test_remove_all_from_store),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
