@@ -2,6 +2,7 @@
  * Needs root, and a mount namespace of its own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -264,6 +265,63 @@ static void alone(void)
         end(&f);
 }
 
+/* A user namespace that maps 0 to 100000, held by a descriptor. */
+static int userns_make(void)
+{
+        int go[2], fd;
+        char path[64], byte;
+        pid_t pid;
+
+        CHECK_EQ(pipe2(go, O_CLOEXEC), 0);
+        pid = fork();
+        if (pid == 0) {
+                CHECK_EQ(unshare(CLONE_NEWUSER), 0);
+                CHECK_EQ(write(go[1], "x", 1), 1);
+                pause();
+        }
+        CHECK_EQ(read(go[0], &byte, 1), 1);
+        snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
+        CHECK_EQ(fd_put_at(AT_FDCWD, path, "0 100000 65536"), 0);
+        snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
+        CHECK_EQ(fd_put_at(AT_FDCWD, path, "0 100000 65536"), 0);
+        snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        CHECK(fd >= 0);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        return fd;
+}
+
+/* Owners are mapped, the shared mount's are not. */
+static void mapped(void)
+{
+        struct fixture f;
+        AUTO_FD int user = userns_make(), dir = -1;
+        struct snapshot n = { .layers = &f.keys, .upper = -1, .work = -1, .userns = user };
+        struct stat st;
+        int fd;
+
+        begin(&f);
+        n.run = f.run;
+        LAYER(&f, LAYER_EROFS, "a");
+        LAYER(&f, LAYER_DIR, "b");
+        for (f.keys.n = 1; f.keys.n <= 2; f.keys.n++) {
+                if (snapshot_mount(f.s, &n, &fd, &f.e) < 0)
+                        give_up(&f, "snapshot");
+                CHECK_EQ(fstatat(fd, f.keys.n == 1 ? "a" : "b", &st, 0), 0);
+                CHECK_EQ(st.st_uid, 100000);
+                close(fd);
+                fd = mounted(&f, -1, -1);
+                CHECK_EQ(fstatat(fd, f.keys.n == 1 ? "a" : "b", &st, 0), 0);
+                CHECK_EQ(st.st_uid, 0);
+                close(fd);
+        }
+        f.keys.n = 2;
+        CHECK_EQ(store_layer_open(f.s, f.names[0], &dir, &f.e), 0);
+        snapshot_forget(f.names[0], dir);
+        end(&f);
+}
+
 static void missing(void)
 {
         struct fixture f;
@@ -292,6 +350,10 @@ static void test_alone(void **state)
 {
         IN_CHILD(alone);
 }
+static void test_mapped(void **state)
+{
+        IN_CHILD(mapped);
+}
 static void test_missing(void **state)
 {
         IN_CHILD(missing);
@@ -300,9 +362,8 @@ static void test_missing(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_stacked),
-                cmocka_unit_test(test_writable),
-                cmocka_unit_test(test_alone),
+                cmocka_unit_test(test_stacked), cmocka_unit_test(test_writable),
+                cmocka_unit_test(test_alone),   cmocka_unit_test(test_mapped),
                 cmocka_unit_test(test_missing),
         };
 
