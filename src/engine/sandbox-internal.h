@@ -34,8 +34,7 @@ struct run {
         const char *bundle;
         struct mounts mounts;
         struct buf json; /* config.json */
-        sigset_t mask;   /* of signals, before they were held back */
-        bool holding;
+        sigset_t mask;   /* of signals, before step_signals() held some back */
         int status;
 };
 
@@ -53,6 +52,8 @@ extern const struct step image_steps[];
 
 /* Steps that every kind of root needs; sandbox.c. */
 int step_settings(struct run *r, struct err *e);
+int step_signals(struct run *r, struct err *e);
+void undo_signals(struct run *r);
 int step_workspace(struct run *r, struct err *e);
 void undo_workspace(struct run *r);
 void print_workspace(struct run *r, struct buf *out);
