@@ -104,14 +104,17 @@ def octal(value, width):
     return (value % (1 << 8 * width) | 1 << 8 * width - 1).to_bytes(width, "big")
 
 
+def split(name):
+    """(prefix, name) as ustar has room for them; ("", name) where it has none."""
+    cut = name.rfind(b"/", 0, 156) if len(name) > 100 else -1
+    return (name[:cut], name[cut + 1:]) if cut > 0 and 0 < len(name) - cut - 1 <= 100 else (b"", name)
+
+
 def header(name, type, size=0, mode=0o644, uid=0, gid=0, mtime=EPOCH, link="", device=(0, 0), fields=None,
            checksum=True):
-    """512 bytes of ustar. A name of up to 255 bytes is split; what is longer is cut."""
-    name, link, prefix = as_bytes(name), as_bytes(link), b""
-    if len(name) > 100:
-        cut = name.rfind(b"/", 0, 156)
-        if cut > 0 and len(name) - cut - 1 <= 100:
-            prefix, name = name[:cut], name[cut + 1:]
+    """512 bytes of ustar. A name that does not fit is cut."""
+    link = as_bytes(link)
+    prefix, name = split(as_bytes(name))
     h = bytearray(512)
 
     def put(at, width, value):
@@ -158,7 +161,7 @@ def pax(records, type="x", name="PaxHeaders/entry"):
 def records_of(entry):
     """What does not fit the ustar header, and what the entry adds."""
     found = []
-    if len(as_bytes(entry.name)) > 100 and b"/" not in as_bytes(entry.name)[:155] or len(as_bytes(entry.name)) > 255:
+    if len(split(as_bytes(entry.name))[1]) > 100:
         found.append(("path", entry.name))
     if len(as_bytes(entry.link)) > 100:
         found.append(("linkpath", entry.link))

@@ -22,10 +22,10 @@ def layers():
 
 def test_tar_is_read_by_others():
     entries = [kit.file("deep/" * 40 + "f", "1", xattrs={"user.x": "y"}), kit.file("big", uid=1 << 30),
-               kit.file("time", mtime=1.5), kit.symlink("l" * 90, "t" * 150)]
+               kit.file("time", mtime=1.5), kit.symlink("l" * 90, "t" * 150),
+               kit.file("/".join(["n" * 50] * 5), "2"), kit.file("n" * 200), kit.file("/".join(["n" * 120] * 2))]
     found = tarfile.open(fileobj=io.BytesIO(kit.tar(entries)))
-    names = [m.name for m in found]
-    assert names == ["deep/" * 40 + "f", "big", "time", "l" * 90]
+    assert [m.name for m in found] == [e.name for e in entries]
     members = {m.name: m for m in found.getmembers()}
     assert members["deep/" * 40 + "f"].pax_headers["SCHILY.xattr.user.x"] == "y"
     assert members["big"].uid == 1 << 30
