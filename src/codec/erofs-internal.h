@@ -168,6 +168,8 @@ const struct xattr_set *xattr_set_opaque(struct erofs *x, const struct xattr_set
 
 /* erofs-link.c: hard links whose targets have come since. */
 void leanings_resolve(struct erofs *x);
+/* The path of a link's target, without what a path needs not have. */
+void link_clean(const char *path, struct buf *ret);
 
 static inline uint32_t hash_of(uint32_t seed, const void *p, size_t n)
 {

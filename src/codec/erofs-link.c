@@ -41,8 +41,7 @@ void leanings_resolve(struct erofs *x)
         x->problem[0] = '\0';
 }
 
-/* The path of a link's target, without what a path needs not have. */
-static void clean(const char *path, struct buf *ret)
+void link_clean(const char *path, struct buf *ret)
 {
         const char *at = path, *c;
         size_t n;
@@ -60,7 +59,6 @@ static void clean(const char *path, struct buf *ret)
 int erofs_leans(struct erofs *x, int (*fn)(void *ctx, const struct lean *l), void *ctx)
 {
         AUTO_BUF path = { 0 };
-        AUTO_BUF target = { 0 };
         int r = 0;
 
         leanings_resolve(x);
@@ -74,10 +72,8 @@ int erofs_leans(struct erofs *x, int (*fn)(void *ctx, const struct lean *l), voi
                 i->at = x->generation; /* links of one target are asked for once */
                 node_path(x, l->node, &path);
                 lean.path = path.s;
-                if (i->flags & INODE_PENDING) {
-                        clean(i->target, &target);
-                        lean.target = target.s;
-                }
+                if (i->flags & INODE_PENDING)
+                        lean.target = i->target;
                 r = fn(ctx, &lean);
         }
         return r;

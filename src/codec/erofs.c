@@ -277,13 +277,19 @@ struct inode *erofs_link_target(struct erofs *x, const char *path, bool *ret_bad
         return n->inode;
 }
 
-/* The inode of links to a target that is not here: one for all that spell it alike. */
-static struct inode *pending(struct erofs *x, const char *target)
+/* The inode of links to a target that is not here: one for all that name it. */
+static struct inode *pending(struct erofs *x, const char *path)
 {
-        size_t len = strlen(target);
-        struct node *n = len <= NAME_LIMIT ? tree_find(x, x->targets, target, len) : NULL;
+        AUTO_BUF clean = { 0 };
+        const char *target;
         struct inode *i;
+        struct node *n;
+        size_t len;
 
+        link_clean(path, &clean);
+        target = buf_str(&clean);
+        len = clean.len;
+        n = len <= NAME_LIMIT ? tree_find(x, x->targets, target, len) : NULL;
         if (n)
                 return n->inode;
         i = inode_make(x, S_IFREG);
@@ -307,17 +313,17 @@ static int add_link(struct erofs *x, struct inode *dir, const struct place *p,
         n = tree_find(x, dir, p->name, p->name_len);
         if (n && n->inode == i)
                 return 0;
-        if (!i) {
+        if (!i)
+                i = pending(x, t->link);
+        if (!n)
+                n = tree_make(x, dir, p->name, p->name_len);
+        /* Each name of a file that is to come: all of them must be led to it. */
+        if (i->flags & INODE_PENDING) {
                 struct leaning *l = arena_new(&x->a, struct leaning);
 
-                i = pending(x, t->link);
-                if (!n)
-                        n = tree_make(x, dir, p->name, p->name_len);
                 l->node = n;
                 *x->leanings_end = l;
                 x->leanings_end = &l->next;
-        } else if (!n) {
-                n = tree_make(x, dir, p->name, p->name_len);
         }
         n->inode = i;
         forget_last(x);
