@@ -54,6 +54,7 @@ static const struct confine_call tree[] = {
         CONFINE_CALL(utimensat),
         CONFINE_CALL(fsetxattr),
         CONFINE_CALL(lsetxattr),
+        CONFINE_CALL(fremovexattr),
         CONFINE_CALL(copy_file_range),
 };
 

@@ -100,6 +100,7 @@ static int make_node(struct sink_dir *x, int fd, const char *name)
         dev_t dev = t->type == TAR_FIFO ? 0 : makedev(t->major, t->minor);
 
         x->at_path = true;
+        x->nwhiteouts += t->type == TAR_CHAR && dev == 0; /* as good as one */
         if (mknodat(fd, name, types[t->type] | (t->mode & 0777), dev) == 0)
                 return 0;
         /* A user namespace has no devices: an empty file takes the place, so that none of a lower
@@ -111,12 +112,14 @@ static int make_node(struct sink_dir *x, int fd, const char *name)
 
 static int make_whiteout(struct sink_dir *x, int fd, const char *name)
 {
-        if (mknodat(fd, name, S_IFCHR | 0600, 0) == 0) /* device 0:0 */
-                return 0;
+        static const struct timespec times[2];
+
+        if (mknodat(fd, name, S_IFCHR, 0) == 0) /* device 0:0 */
+                return utimensat(fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
         if (errno != EPERM || !x->job->userxattr)
                 return -errno;
         /* Linux 6.7: an attribute does as well, in a directory that says so. */
-        if (mknodat(fd, name, S_IFREG | 0600, 0) < 0)
+        if (mknodat(fd, name, S_IFREG, 0) < 0)
                 return -errno;
         x->dir->flags |= DIR_XWHITES;
         if (fchdir(fd) < 0 || lsetxattr(name, "user.overlay.whiteout", "y", 1, 0) < 0)

@@ -34,9 +34,6 @@ static int target_find(struct sink_dir *x, const char *path, struct target *ret,
                 return -EINVAL;
         }
         r = dirs_walk(&x->dirs, ret->place.dir, ret->place.dir_len, false, &ret->dir, ret_rule);
-        /* Under what is no directory nothing is. */
-        if (r == -EINVAL)
-                return -ENOENT;
         if (r == 0 && dirs_find(&x->dirs, ret->dir, ret->place.name, ret->place.name_len)) {
                 *ret_rule = "it is a hard link to a directory";
                 return -EINVAL;
@@ -90,6 +87,23 @@ static int link_to(struct sink_dir *x, const struct target *target)
         return errno == EEXIST ? link_over(x, from, name, to) : -errno;
 }
 
+/* Without what a path needs not have, as it is shown and looked up below. */
+static const char *clean(struct sink_dir *x, const char *path)
+{
+        const char *at = path, *c;
+        size_t n;
+
+        buf_clear(&x->path);
+        while (str_next(&at, '/', &c, &n)) {
+                if (n == 0 || (n == 1 && c[0] == '.'))
+                        continue;
+                if (x->path.len)
+                        buf_putc(&x->path, '/');
+                buf_add(&x->path, c, n);
+        }
+        return arena_strdup(&x->dirs.a, buf_str(&x->path));
+}
+
 static int put_off(struct sink_dir *x)
 {
         struct pending *p = arena_new(&x->dirs.a, struct pending);
@@ -102,9 +116,10 @@ static int put_off(struct sink_dir *x)
                 r = dir_replace(x, x->dir, x->place.name, x->place.name_len);
         if (r < 0 && r != -ENOENT)
                 return r;
+        dirs_take(&x->dirs, x->dir, x->place.name, x->place.name_len);
         p->dir = x->dir;
         p->name = arena_strdup(&x->dirs.a, x->place.name);
-        p->target = arena_strdup(&x->dirs.a, x->entry->link);
+        p->target = clean(x, x->entry->link);
         *x->pending_end = p;
         x->pending_end = &p->next;
         return 0;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -66,15 +67,21 @@ void dirs_done(struct dirs *t)
         arena_done(&t->a);
 }
 
-struct dir *dirs_find(const struct dirs *t, const struct dir *dir, const char *name, size_t len)
+static struct dir *find(const struct dirs *t, const struct dir *dir, const char *name, size_t len,
+                        bool taken)
 {
         uint32_t hash = hash_of(dir, name, len);
         struct dir *d = t->names[hash & (t->cap - 1)];
 
         while (d && (d->hash != hash || d->parent != dir || d->len != len ||
-                     memcmp(d->name, name, len) != 0))
+                     !(d->flags & DIR_TAKEN) == taken || memcmp(d->name, name, len) != 0))
                 d = d->chain;
         return d;
+}
+
+struct dir *dirs_find(const struct dirs *t, const struct dir *dir, const char *name, size_t len)
+{
+        return find(t, dir, name, len, false);
 }
 
 static void grow(struct dirs *t)
@@ -104,6 +111,12 @@ struct dir *dirs_add(struct dirs *t, struct dir *parent, const char *name, size_
         d->chain = t->names[d->hash & (t->cap - 1)];
         t->names[d->hash & (t->cap - 1)] = d;
         return d;
+}
+
+void dirs_take(struct dirs *t, struct dir *dir, const char *name, size_t len)
+{
+        if (!find(t, dir, name, len, true))
+                dirs_add(t, dir, name, len)->flags = DIR_TAKEN | DIR_DEAD;
 }
 
 bool dirs_lives(const struct dirs *t, const struct dir *d)
@@ -243,9 +256,18 @@ static int follow(struct walk *w, struct dir *dir, const char *target, size_t n,
         return walk(w, target[0] == '/' ? w->t->root : dir, target, n, ret);
 }
 
+static int no_directory(struct walk *w, const char *name)
+{
+        snprintf(w->t->rule, sizeof w->t->rule, "'%.80s' in its path is no directory", name);
+        w->rule = w->t->rule;
+        return -EINVAL;
+}
+
 static int imply(struct walk *w, struct dir *dir, int fd, const char *name, size_t len,
                  bool whiteout, struct dir **ret)
 {
+        if (find(w->t, dir, name, len, true))
+                return no_directory(w, name);
         if (!w->make)
                 return -ENOENT;
         if (whiteout && unlinkat(fd, name, 0) < 0)
@@ -279,8 +301,7 @@ static int step_off(struct walk *w, struct dir *dir, const char *name, size_t le
                 return -errno;
         if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
                 return imply(w, dir, fd, name, len, true, ret);
-        w->rule = "a parent in its path is no directory";
-        return -EINVAL;
+        return no_directory(w, name);
 }
 
 static int step(struct walk *w, struct dir *dir, const char *c, size_t n, struct dir **ret)

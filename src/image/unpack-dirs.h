@@ -22,7 +22,8 @@ enum dir_flags {
         DIR_OPAQUE = 1 << 1,
         DIR_WHITED = 1 << 2,  /* nothing of lower layers shows through: implied, it leans on none */
         DIR_XWHITES = 1 << 3, /* holds whiteouts that are attributes */
-        DIR_DEAD = 1 << 4     /* moved away */
+        DIR_DEAD = 1 << 4,    /* moved away */
+        DIR_TAKEN = 1 << 5 /* no directory: the name is a hard link's that waits for its target */
 };
 
 struct dir {
@@ -54,6 +55,7 @@ struct dirs {
         struct dir *last_dir;
         uint32_t last_len;
         char last_path[4096];
+        char rule[128]; /* that the last walk broke */
 };
 
 /* root: a descriptor of the tree's root directory, which becomes the tree's. */
@@ -63,6 +65,8 @@ void dirs_done(struct dirs *t);
 struct dir *dirs_find(const struct dirs *t, const struct dir *dir, const char *name, size_t len);
 /* A node for a directory that has been made. */
 struct dir *dirs_add(struct dirs *t, struct dir *parent, const char *name, size_t len);
+/* Says that name in dir will be something else, though nothing is there yet. */
+void dirs_take(struct dirs *t, struct dir *dir, const char *name, size_t len);
 /* Takes it and all below out of the tree: it has been moved away. */
 void dirs_remove(struct dirs *t, struct dir *d);
 /* A name that was no directory has become something else: what paths led to is forgotten. */

@@ -289,7 +289,7 @@ static void blame(struct pump *p, uint8_t *buf, struct layer_result *ret, struct
         size_t n = 1;
 
         /* A full disk is no fault of the bytes, nor is a limit, unless they may be stale. */
-        if (!p->job->digest || (e->code != ERR_INVALID && p->resumed == 0) ||
+        if (!p->job->digest || e->sys || (e->code != ERR_INVALID && p->resumed == 0) ||
             (e->code != ERR_INVALID && e->code != ERR_LIMIT))
                 return;
         while (n > 0)

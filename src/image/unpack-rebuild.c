@@ -339,6 +339,7 @@ static int pass(struct rebuild *b, bool only_moves, struct err *e)
 
         b->r = mem_alloc(sizeof *b->r);
         b->only_moves = only_moves;
+        buf_clear(&b->directory);
         r = reader_open(b->r, b->dir, e);
         if (r == 0)
                 r = records(b);

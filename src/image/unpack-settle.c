@@ -19,7 +19,7 @@
 #include "kernel/tree.h"
 
 #define LEAN_MAX (256u << 20)
-#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+#define BENEATH RESOLVE_NO_SYMLINKS
 
 void seeds_add(struct seeds *s, const char *path, struct lower *l)
 {
@@ -177,14 +177,9 @@ static int link_fill(struct settle *s, int dir, const char *name, const char *pa
         struct lower l;
         int r;
 
-        if (!first) {
-                char clean[4096];
-
-                /* Its target may be such a link itself. */
-                r = path_clean(target, clean, sizeof clean);
-                if (r == 0 && faccessat(s->fs, clean, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-                        first = arena_strdup(&s->a, clean);
-        }
+        /* Its target may be such a link itself, made by now. */
+        if (!first && faccessat(s->fs, target, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                first = target;
         if (first) {
                 const char *base;
                 AUTO_FD int from = resolve_parent(s->fs, first, &base);
