@@ -24,11 +24,10 @@ struct mount_args {
         const char *format;
 };
 
-static const struct opt options[] = {
-        FLAG(struct mount_args, all, 'a', "all", "Mount all images"),
-        STR(struct mount_args, format, 0, "format", "json", "Print JSON"),
-        {}
-};
+static const struct opt options[] = { FLAG(struct mount_args, all, 'a', "all", "Mount all images"),
+                                      STR(struct mount_args, format, 0, "format", "json",
+                                          "Print JSON"),
+                                      {} };
 
 /* One call's state. */
 struct mounts {
@@ -86,6 +85,15 @@ static bool is_mounted(int dir, const char *id)
         bool root;
 
         return fd >= 0 && mount_id(fd, &number, &root) == 0 && root;
+}
+
+bool image_is_mounted(struct ctx *c, const struct image *i)
+{
+        const char *run = c->globals.runroot ? c->globals.runroot : "/run/berth";
+        AUTO_FD int dir = open(arena_printf(&c->arena, "%s/images", run),
+                               O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return dir >= 0 && i->id && is_mounted(dir, digest_hex(i->id));
 }
 
 static int attach(struct mounts *m, const struct image *i, const char *id, struct err *e)
@@ -224,10 +232,11 @@ const struct command cmd_image_mount = {
         .name = "image mount",
         .usage = "[IMAGE...]",
         .help = "Mount images as directories, read-only",
-        .about = "Prints where: of one image the path alone, of several one a line. An image that "
-                 "is mounted already stays where it is. Without an image, what is mounted is "
-                 "listed. The mount lasts until `berth image unmount` or the next boot, also when "
-                 "the image is removed.",
+        .about =
+                "Prints where: of one image the path alone, of several one a line. An image that "
+                "is mounted already stays where it is. Without an image, what is mounted is "
+                "listed. The mount lasts until `berth image unmount` or the next boot; `berth rmi` "
+                "refuses until then.",
         .opts = options,
         .max = -1,
         .needs = NEED_ROOT | NEED_STORE,

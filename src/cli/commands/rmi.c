@@ -93,6 +93,10 @@ static int remove_one(struct ctx *c, struct store *s, const struct rmi_args *arg
         }
         if (i.containers && !args->force)
                 return in_use(&i, text, e);
+        if (!args->force && image_is_mounted(c, &i)) {
+                err_set(e, ERR_STATE, "image \"%s\" is mounted", text);
+                return err_hint(e, "Unmount it first with `berth image unmount`, or use --force.");
+        }
         return image_remove_saying(s, &c->arena, &i, out, e);
 }
 
