@@ -217,8 +217,8 @@ int overlay_mount(const struct overlay *o, char *log, size_t cap)
         if (o->n > OVERLAY_LOWER_MAX)
                 return -E2BIG;
         r = mount_by_fd(o, log, cap);
-        /* What older kernels say: to a descriptor as an option (6.1, before overlayfs knew the mount
-         * API), to the option, to a mount that is detached. */
+        /* What older kernels say: to a descriptor as an option (6.1, before overlayfs knew the
+         * mount API), to the option, to a mount that is detached. */
         if (r != -EINVAL && r != -EOPNOTSUPP)
                 return r;
         again = overlay_mount_by_name(o);
