@@ -37,8 +37,8 @@ int archive_place_parse(struct arena *a, const char *text, struct archive_place 
                         err_set(e, ERR_UNSUPPORTED, "transport \"%s\" is not supported",
                                 unsupported[i]);
                         return err_hint(e, "docker://, oci:, oci-archive:, docker-archive: and "
-                                           "dir: are; `podman save` and `docker save` write files "
-                                           "that `berth load` takes.");
+                                           "dir: are; `berth save` and `berth load` exchange "
+                                           "files with others.");
                 }
         for (size_t i = 0; i < ARRAY_SIZE(transports); i++) {
                 if (!(rest = str_after(text, transports[i].prefix)))

@@ -773,9 +773,31 @@ def test_pull_of_a_place(berth, source, tmp_path, transport):
     assert_is(berth, sample().id if transport == "dir" else "x.io/a:1", sample())
 
 
+@pytest.mark.needs("program:skopeo")
+def test_push_to_a_place(held, tmp_path):
+    """A layout takes several images, and one name again."""
+    other = kit.Image([[kit.file("other")]])
+    held("load", input=docker_archive(other, ["other:1"])).ok()
+    held("push", "-q", NAME, f"oci:{tmp_path}/l:one").ok()
+    held("push", "-q", NAME, f"oci:{tmp_path}/l:two").ok()
+    held("push", "-q", "other:1", f"oci:{tmp_path}/l:one").ok()
+    names = {e["annotations"]["org.opencontainers.image.ref.name"]: e for e in index_of(tmp_path / "l")}
+    assert sorted(names) == ["one", "two"] and len(index_of(tmp_path / "l")) == 2
+    for tag, image in (("one", other), ("two", sample())):
+        assert skopeo("inspect", "--config", "--raw", f"oci:{tmp_path}/l:{tag}").stdout.encode() == \
+            image.blobs[image.id]
+    held("push", "-q", NAME, f"docker-archive:{tmp_path}/d:x:1").ok()
+    manifest = json.loads(tarfile.open(tmp_path / "d").extractfile("manifest.json").read())
+    assert manifest[0]["RepoTags"] == ["docker.io/library/x:1"]
+    held("push", "-q", NAME, f"dir:{tmp_path}/dir").ok()
+    held("push", "-q", NAME, f"dir:{tmp_path}/dir").failed("not empty")
+    held("push", "--digestfile", "x", NAME, f"oci:{tmp_path}/l:one").failed("--digestfile")
+
+
 def test_places_that_are_not_there(berth, tmp_path):
     berth("pull", f"oci:{tmp_path}/none:1").failed(f"{tmp_path}/none")
     berth("pull", "docker-daemon:busybox:1").failed("docker-daemon", "berth load")
+    berth("push", "docker-daemon:x", f"oci:{tmp_path}/x").failed("docker-daemon")
     sample().layout(tmp_path / "a", "1")
     berth("pull", f"oci:{tmp_path}/a:2").failed('"2"')
     assert_nothing(berth)

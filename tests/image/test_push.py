@@ -328,7 +328,7 @@ def test_where_its_name_says(berth, registry, repo, image):
 
 
 @pytest.mark.parametrize("argv, code, said", [
-    (["{name}", "oci:/x"], 1, "berth save"),
+    (["{name}", "docker-daemon:x:1"], 1, "berth save"),
     (["{id}"], 2, "does not say where"),
     (["nothing:here"], 3, "nothing:here"),
     (["{name}", "A/B"], 2, "A/B"),

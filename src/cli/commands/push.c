@@ -11,6 +11,7 @@
 #include "cli/commands/manifest.h"
 #include "cli/progress.h"
 #include "cli/registry-args.h"
+#include "image/archive.h"
 #include "image/manifest-list.h"
 #include "image/push.h"
 
@@ -104,9 +105,7 @@ static int take_options(const struct push_args *args, struct push_options *ret, 
 /* Where to push to, as podman writes it. */
 static int take_destination(struct arena *a, const char *text, struct reference *ret, struct err *e)
 {
-        static const char *const others[] = { "dir:",           "oci:",
-                                              "oci-archive:",   "docker-archive:",
-                                              "docker-daemon:", "containers-storage:" };
+        static const char *const others[] = { "dir:", "oci:", "oci-archive:", "docker-archive:" };
         const char *rest = str_after(text, "docker://");
 
         for (size_t i = 0; i < ARRAY_SIZE(others); i++)
@@ -208,11 +207,40 @@ static int push_tags(struct session *s, const char *typed, struct err *e)
         return pushed ? 0 : err_set(e, ERR_NOT_FOUND, "\"%s\" has no tags here", typed);
 }
 
+/* To oci:PATH and the like, as podman's push does it: what `berth save` does for one image. */
+static int push_to_place(struct session *s, const struct image *i, const struct archive_place *p,
+                         struct err *e)
+{
+        struct archive_save_options o = { .format = p->format,
+                                          .compression = s->options.compression,
+                                          .level = s->options.level,
+                                          .add = true };
+        const char *name = p->reference;
+        struct archive_image image = { i, { &name, name ? 1 : 0 } };
+        struct reference r;
+        bool exact;
+
+        if (s->args->all || s->args->digestfile || s->args->format)
+                return err_set(e, ERR_UNSUPPORTED,
+                               "--all-platforms, --digestfile and --format are for registries");
+        if (name && p->format == ARCHIVE_DOCKER) { /* whose names are full ones */
+                if (reference_parse(&s->c->arena, name, &r, e) < 0)
+                        return -1;
+                reference_default(&s->c->arena, &r);
+                name = reference_str(&s->c->arena, &r);
+        }
+        return archive_save(s->store, &image, 1, p->path, -1, &o, progress_watcher(s->progress),
+                            &s->c->log, &exact, e);
+}
+
 static int push(struct session *s, int argc, char **argv, struct err *e)
 {
         struct arena *a = &s->c->arena;
+        struct archive_place place;
+        const char *reference;
         struct reference to;
         struct image image;
+        int found;
 
         if (s->args->all_tags) {
                 if (argc > 1)
@@ -221,6 +249,9 @@ static int push(struct session *s, int argc, char **argv, struct err *e)
         }
         if (store_image_find(s->store, a, argv[0], &image, e) < 0)
                 return -1;
+        found = argc > 1 ? archive_place_parse(a, argv[1], &place, &reference, e) : 0;
+        if (found)
+                return found < 0 ? -1 : push_to_place(s, &image, &place, e);
         if ((argc > 1 ? take_destination(a, argv[1], &to, e)
                       : own_name(a, argv[0], &image, &to, e)) < 0)
                 return -1;
@@ -258,7 +289,9 @@ const struct command cmd_push = {
         .about = "The manifest is pushed byte for byte, and so with its digest, where the registry "
                  "has its layers, where they can be mounted from another repository, were kept, or "
                  "come out of compressing them again as they were. Otherwise a new manifest names "
-                 "the layers as they are compressed here; the image's ID stays the same.",
+                 "the layers as they are compressed here; the image's ID stays the same.\n\n"
+                 "DESTINATION may also be an archive or directory: oci:PATH[:NAME], "
+                 "oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] or dir:PATH.",
         .opts = opts,
         .min = 1,
         .max = 2,
