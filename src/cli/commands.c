@@ -27,6 +27,7 @@ static const struct opt globals[] = {
 
 static const struct command *const commands[] = {
         &cmd_attach,
+        &cmd_container_inspect,
         &cmd_create,
         &cmd_exec,
         &cmd_history,
@@ -39,6 +40,7 @@ static const struct command *const commands[] = {
         &cmd_image_unmount,
         &cmd_images,
         &cmd_import,
+        &cmd_inspect,
         &cmd_kill,
         &cmd_load,
         &cmd_login,

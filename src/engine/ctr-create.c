@@ -40,6 +40,21 @@ static struct creation *creation_of(struct run *r)
 
 /* ---- what it is ---- */
 
+static const char *or_empty(const char *s)
+{
+        return s ? s : "";
+}
+
+/* settings_merge()'s rules, backwards: which words are the entrypoint's. */
+static size_t entrypoint_words(const struct run *r)
+{
+        size_t n = r->settings.args.n;
+
+        if (r->s->args.n)
+                return n - MIN(n, r->s->args.n);
+        return r->s->entrypoint ? (*r->s->entrypoint ? n : 0) : MIN(n, r->config.entrypoint.n);
+}
+
 static int fill_ctr(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
@@ -51,6 +66,8 @@ static int fill_ctr(struct run *r, struct err *e)
                 settings_push(c->a, &c->ctr.layers, arena_strdup(c->a, r->image.layers.v[i]));
         for (size_t i = 0; i < r->settings.args.n; i++)
                 settings_push(c->a, &c->ctr.command, arena_strdup(c->a, r->settings.args.v[i]));
+        c->ctr.entrypoint = entrypoint_words(r);
+        c->ctr.user = arena_strdup(c->a, r->s->user ? r->s->user : or_empty(r->config.user));
         return 0;
 }
 

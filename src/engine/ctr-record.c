@@ -47,6 +47,8 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct b
         put_list(&w, "layers", &c->layers);
         json_close(&w, '}');
         put_list(&w, "command", &c->command);
+        json_put_u64(&w, "entrypoint", c->entrypoint);
+        json_put_str(&w, "user", c->user);
         json_open(&w, "labels", '{');
         for (size_t i = 0; i < c->labels.n; i++)
                 json_put_str(&w, c->labels.v[i].key, c->labels.v[i].value);
@@ -55,6 +57,11 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct b
         json_put_bool(&w, "openStdin", c->open_stdin);
         json_put_bool(&w, "autoRemove", c->auto_remove);
         json_put_str(&w, "network", c->network);
+        put_list(&w, "binds", &o->box.volumes);
+        put_list(&w, "tmpfs", &o->box.tmpfs);
+        put_list(&w, "capAdd", &o->box.cap_add);
+        put_list(&w, "capDrop", &o->box.cap_drop);
+        put_list(&w, "groupAdd", &o->box.group_add);
         put_list(&w, "commandLine", &o->command_line);
         json_close(&w, '}');
         buf_putc(out, '\n');
@@ -107,6 +114,7 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
 {
         struct json *j = arena_new(a, struct json);
         struct ctr c = { .record = j };
+        int64_t n = 0;
 
         if (json_parse(a, text, strlen(text), NULL, j, NULL) < 0)
                 return err_set(e, ERR_INTERNAL, "container.json is no JSON");
@@ -119,6 +127,9 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
         take_list(a, json_path(j, "image.layers"), &c.layers);
         take_list(a, json_get(j, "command"), &c.command);
         take_labels(a, json_get(j, "labels"), &c.labels);
+        if (json_to_i64(json_get(j, "entrypoint"), &n) && n > 0)
+                c.entrypoint = MIN((size_t)n, c.command.n);
+        c.user = json_str(json_get(j, "user"), "");
         c.tty = is_true(json_get(j, "tty"));
         c.open_stdin = is_true(json_get(j, "openStdin"));
         c.auto_remove = is_true(json_get(j, "autoRemove"));

@@ -63,6 +63,8 @@ struct ctr {
         const char *image_name, *image_digest, *image_id;
         struct strings layers;  /* keys, lowest first */
         struct strings command; /* what it runs */
+        size_t entrypoint;      /* how many words of it are the entrypoint */
+        const char *user;       /* as the caller or the image has it; "": nobody said */
         struct key_values labels;
         bool tty, open_stdin, auto_remove;
         const char *network;       /* "none", "host" */

@@ -6,5 +6,7 @@
 /* ctr-life.c */
 extern const struct command cmd_start, cmd_stop, cmd_restart, cmd_kill, cmd_pause, cmd_unpause,
         cmd_rm, cmd_wait, cmd_rename;
+/* inspect.c */
+extern const struct command cmd_inspect, cmd_container_inspect;
 /* ps.c, logs.c, attach.c, exec.c */
 extern const struct command cmd_ps, cmd_logs, cmd_attach, cmd_exec;

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/image.h"
-#include "cli/format.h"
+#include "cli/show.h"
 #include "image/manifest.h"
 #include "image/store.h"
 
@@ -154,8 +154,8 @@ static int read_config(struct store *s, struct arena *a, const struct image *i, 
         return 0;
 }
 
-static int inspect(struct ctx *c, struct store *s, const char *name, struct json_writer *w,
-                   struct err *e)
+int image_inspect(struct ctx *c, struct store *s, const char *name, struct json_writer *w,
+                  struct err *e)
 {
         struct image i;
         struct json j;
@@ -167,29 +167,9 @@ static int inspect(struct ctx *c, struct store *s, const char *name, struct json
         return 0;
 }
 
-/* By template, each image has a line. */
-static int by_template(struct ctx *c, const char *format, const struct buf *text, struct buf *out,
-                       struct err *e)
-{
-        struct template *t;
-        struct json list;
-
-        if (template_parse(&c->arena, format, &t, e) < 0)
-                return -1;
-        if (json_parse(&c->arena, text->s, text->len, NULL, &list, NULL) < 0)
-                return err_set(e, ERR_INTERNAL, "the description of an image can't be read");
-        for (uint32_t i = 0; i < list.n; i++) {
-                if (template_run(t, &c->arena, &list.items[i], out, e) < 0)
-                        return -1;
-                buf_putc(out, '\n');
-        }
-        return 0;
-}
-
 static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct inspect_args *args = p;
-        bool template = args->format && !str_eq(args->format, "json");
         AUTO_BUF text = { 0 };
         AUTO_BUF out = { 0 };
         struct json_writer w = { .out = &text, .indent = 4 };
@@ -203,19 +183,15 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 struct err one = { 0 };
 
                 /* What is there is shown, whatever else is asked for. */
-                if (inspect(c, s, argv[i], &w, &one) < 0) {
+                if (image_inspect(c, s, argv[i], &w, &one) < 0) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &one);
                         status = 1;
                 }
         }
         json_close(&w, ']');
         store_close(s);
-        if (template && by_template(c, args->format, &text, &out, e) < 0)
+        if (show_list(c, args->format, &text, &out, e) < 0)
                 return -1;
-        if (!template) {
-                buf_add(&out, text.s, text.len);
-                buf_putc(&out, '\n');
-        }
         fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
         return status;
 }
