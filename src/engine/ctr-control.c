@@ -207,7 +207,8 @@ static int remove_dir(const struct engine *g, const char *id, struct err *e)
                                      : 0;
 }
 
-/* The monitor is the last to use the directories. */
+/* A monitor that has said "exited" uses the directories no more; its own end, with the unmounting
+ * of the root, need not be waited for. */
 static void await_monitor(const struct ctr_state *s)
 {
         AUTO_FD int pidfd = s->monitor.monitor > 0 ? sys_pidfd_open(s->monitor.monitor) : -1;
@@ -230,7 +231,9 @@ int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeou
         if (ctr_is_up(&s) &&
             ctr_stop(g, c, timeout_ms > 0 ? 0 : SIGKILL, timeout_ms, "berth rm", e) < 0)
                 return -1;
-        await_monitor(&s);
+        ctr_state(g, c, &s);
+        if (s.monitor.status != MONITOR_EXITED)
+                await_monitor(&s);
         AUTO_FD int lock = ctr_lock(g, c->id, e);
         if (lock < 0)
                 return -1;

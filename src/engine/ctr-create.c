@@ -59,6 +59,7 @@ static int fill_ctr(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
 
+        c->ctr.mounts = &r->mounts;
         c->ctr.image_name = arena_strdup(c->a, r->s->image);
         c->ctr.image_digest = arena_strdup(c->a, r->image.digest);
         c->ctr.image_id = arena_strdup(c->a, r->image.id);
@@ -186,6 +187,7 @@ static int write_bundle(struct run *r, struct err *e)
         m.name = c->ctr.name;
         m.bundle = r->workspace.path;
         m.oci_root = r->p->oci;
+        m.auto_remove = c->o->auto_remove;
         m.tty = r->s->tty;
         m.open_stdin = r->s->interactive;
         m.stop_signal = sig;

@@ -50,6 +50,7 @@ static const struct field fields[] = {
         { "healthStartPeriodMs", NUMBER, AT(health.start_period_ms) },
         { "healthRetries", NUMBER, AT(health.retries) },
         { "healthOnFailure", CHOICE, AT(health.on_failure), health_action_names },
+        { "autoRemove", BOOL, AT(auto_remove) },
         { "onExit", LIST, AT(on_exit) },
 };
 

@@ -45,6 +45,7 @@ struct monitor_config {
         enum restart_policy restart;
         int64_t restart_max; /* RESTART_ON_FAILURE: how often; 0: no limit */
         struct health_config health;
+        bool auto_remove;       /* it goes when it ends: no evidence of that is kept */
         struct strings on_exit; /* a command to run once it has ended for good (--rm); or none */
 };
 

@@ -277,7 +277,9 @@ static void end_life(struct monitor *m)
         m->state.oom_killed = evidence_oom_killed(&m->evidence);
         m->state.finished_ns = m->evidence.finished_ns;
         m->state.pid = 0;
-        r = evidence_save(&m->evidence, MONITOR_FD_BUNDLE, m->life.cgroup_path); /* M1 */
+        r = m->config.auto_remove
+                    ? 0
+                    : evidence_save(&m->evidence, MONITOR_FD_BUNDLE, m->life.cgroup_path); /* M1 */
         if (r < 0)
                 snprintf(m->state.error, sizeof m->state.error, "cannot write the exit record: %s",
                          strerror(-r));
