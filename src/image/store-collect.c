@@ -70,30 +70,24 @@ int trash_take(struct store *s, int dir, const char *name)
         }
 }
 
+/* Each entry is deleted by one process: who only helps (ctx is NULL) leaves it to who has begun,
+ * who waits (ctx: a flag) waits for that one, and looks whether it was killed meanwhile. */
 static int delete_entry(void *ctx, int dir, const char *name)
 {
+        AUTO_FD int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         char key[72] = "";
-        AUTO_FD int layer = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int r = 0;
 
+        while (fd >= 0 && (r = flock(fd, ctx ? LOCK_EX : LOCK_EX | LOCK_NB)) < 0 && errno == EINTR)
+                ;
+        if (r < 0)
+                return 0;
         /* What was a layer may be mounted: KEY.something. */
         snprintf(key, sizeof key, "%.*s", (int)strcspn(name, "."), name);
-        if (layer >= 0 && strlen(key) == 64)
-                snapshot_forget(key, layer);
+        if (fd >= 0 && strlen(key) == 64)
+                snapshot_forget(key, fd);
         tree_remove(dir, name); /* what is left of it is tried again by the next collection */
         return 0;
-}
-
-/* One process deletes at a time; who comes next finds what the first one did not see. */
-static int delete_all(int trash)
-{
-        AUTO_FD int lock = openat(trash, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (lock < 0)
-                return -errno;
-        while (flock(lock, LOCK_EX) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return each_in(trash, delete_entry, NULL);
 }
 
 static int not_empty(void *ctx, int dir, const char *name)
@@ -119,7 +113,7 @@ static void delete_detached(int trash)
         signal(SIGHUP, SIG_IGN);
         setpriority(PRIO_PROCESS, 0, 19);
         syscall(SYS_ioprio_set, 1, 0, 3 << 13); /* of this process; the idle class */
-        delete_all(3);
+        each_in(3, delete_entry, NULL);
         _exit(0);
 }
 
@@ -131,7 +125,7 @@ int trash_empty(struct store *s, bool wait, struct err *e)
         if (any <= 0)
                 return any;
         if (wait) {
-                r = delete_all(s->sub[SUB_TRASH]);
+                r = each_in(s->sub[SUB_TRASH], delete_entry, &wait);
                 return r < 0 ? err_sys(e, r, "cannot empty \"%s/trash\"", s->path) : 0;
         }
         child = fork();

@@ -64,7 +64,7 @@ int store_layer_find(struct store *s, const char *diff_id, const char *chain, st
                 found = find_key(s, key, &l, e);
                 if (found < 0)
                         return -1;
-                /* One that leans is of its chain alone, also at the bottom, where both are equal. */
+                /* One that leans is of its chain alone, also at the bottom, where both are one. */
                 if (found && str_eq(l.diff_id, diff_id) && (i == 1 || !l.leans)) {
                         *ret = l;
                         return 0;

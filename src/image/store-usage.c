@@ -61,6 +61,26 @@ static uint64_t tree_size(int dir, const char *name)
         return total;
 }
 
+static int count_container(void *ctx, int dir, const char *name)
+{
+        struct usage *u = ctx;
+
+        u->containers.count++;
+        u->containers.size += tree_size(dir, name);
+        return 0;
+}
+
+/* What containers wrote: the engine's directories, where there are any. */
+static void count_containers(struct store *s, struct usage *u)
+{
+        AUTO_FD int dir =
+                openat(s->dir, "containers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (dir >= 0)
+                each_in(dir, count_container, u);
+        u->containers.active = MIN(u->containers.active, u->containers.count);
+}
+
 static int count_stage(void *ctx, int dir, const char *name)
 {
         struct count *c = ctx;
@@ -124,9 +144,9 @@ int store_usage(struct store *s, struct usage *ret, struct err *e)
         u.images.count = n;
         for (size_t i = 0; i < n; i++) {
                 u.images.active += images[i].containers > 0;
-                u.containers.count += images[i].containers;
                 u.containers.active += images[i].containers;
         }
+        count_containers(s, &u);
         if (each_entry(s, SUB_SHA256, count_blob, &c, e) < 0)
                 return -1;
         c.alg = HASH_SHA512;

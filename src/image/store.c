@@ -250,16 +250,32 @@ static int remember_times(struct store *s, unsigned changed, struct timespec tim
         return 0;
 }
 
+/* A file system that keeps times less exactly (ext4 with small inodes: seconds) has its own say. */
+static int keep_rounded(struct store *s, int sub, const struct timespec *wanted, struct err *e)
+{
+        struct stat st;
+
+        if (fstatat(s->dir, store_sub_names[sub], &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return err_sys(e, errno, "cannot read the time of \"%s/%s\"", s->path,
+                               store_sub_names[sub]);
+        if (mtime_of(&st) == (int64_t)wanted->tv_sec * 1000000000 + wanted->tv_nsec)
+                return 0;
+        return db_run(s, Q_META_SET, e, "si", store_sub_names[sub], mtime_of(&st));
+}
+
 static int set_times(struct store *s, unsigned changed, const struct timespec times[SUB_TRACKED],
                      struct err *e)
 {
         for (int i = 0; i < SUB_TRACKED; i++) {
                 struct timespec both[2] = { { .tv_nsec = UTIME_OMIT }, times[i] };
 
-                if (changed & 1u << i &&
-                    utimensat(s->dir, store_sub_names[i], both, AT_SYMLINK_NOFOLLOW) < 0)
+                if (!(changed & 1u << i))
+                        continue;
+                if (utimensat(s->dir, store_sub_names[i], both, AT_SYMLINK_NOFOLLOW) < 0)
                         return err_sys(e, errno, "cannot set the time of \"%s/%s\"", s->path,
                                        store_sub_names[i]);
+                if (keep_rounded(s, i, &times[i], e) < 0)
+                        return -1;
         }
         return 0;
 }

@@ -349,6 +349,22 @@ def test_disk_full(berths, disk, archives):
 
 
 @pytest.mark.fast
+@pytest.mark.parametrize("inode", [128, 256])
+def test_the_index_stays_up_to_date(berths, disk, archives, inode):
+    """Also where the file system keeps times in seconds: a list has nothing to catch up with."""
+    where = disk(16, "-I", str(inode))
+    berth = berths(where.path / "b")
+    for archive in archives.values():
+        berth("load", "-i", archive).ok()
+    berth("rmi", "localhost/new:1").ok()
+    assert "up to date" not in berth("--debug", "images").ok().err
+    kit.sh("touch", berth.root / "images")
+    assert "up to date" in berth("--debug", "images").ok().err
+    assert "up to date" not in berth("--debug", "images").ok().err
+    assert kit.eventually(lambda: berth.listed("trash") == [])
+
+
+@pytest.mark.fast
 def test_eight_at_once(berth, archives):
     """Loading the same and removing it, over each other."""
     berth("load", "-i", archives["old"]).ok()
