@@ -13,6 +13,7 @@
 #include "cli/commands/run.h"
 #include "cli/commands/save.h"
 #include "cli/commands/system.h"
+#include "cli/commands/volume.h"
 
 static const struct opt globals[] = {
         STR(struct globals, root, 0, "root", "DIR",
@@ -73,6 +74,12 @@ static const struct command *const commands[] = {
         &cmd_tag,
         &cmd_unpause,
         &cmd_untag,
+        &cmd_volume_create,
+        &cmd_volume_exists,
+        &cmd_volume_inspect,
+        &cmd_volume_ls,
+        &cmd_volume_prune,
+        &cmd_volume_rm,
         &cmd_wait,
         NULL,
 };

@@ -34,6 +34,8 @@ const struct opt run_opts[] = {
              "Mount a directory or file of the host; options: ro, and those of mount(8); a DEST "
              "alone is an anonymous volume",
              .complete = COMPLETE_FILE),
+        LIST(struct run_args, mounts, 0, "mount", "KEY=VALUE,...",
+             "Mount by keys: type=volume (the default), bind or tmpfs, source, destination, ro, ..."),
         LIST(struct run_args, tmpfs, 0, "tmpfs", "DEST[:OPTIONS]", "Mount a tmpfs"),
         ENUM(struct run_args, network, 0, "network", "MODE", networks,
              "none (the default): loopback alone; host: the host's own network"),
@@ -319,6 +321,7 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                                           .group_add = args->group_add,
                                           .volumes = args->volumes,
                                           .tmpfs = args->tmpfs,
+                                          .mounts = args->mounts,
                                           .cap_add = args->cap_add,
                                           .cap_drop = args->cap_drop,
                                           .memory = args->memory,

@@ -12,7 +12,7 @@ struct run_args {
         const char *health_cmd, *health_interval, *health_timeout, *health_start;
         int64_t memory, pids_limit, stop_timeout, timeout, health_retries;
         struct strings cap_add, cap_drop, volumes, tmpfs, env, env_files, group_add;
-        struct strings labels, log_opts;
+        struct strings labels, log_opts, mounts;
         enum sandbox_network network;
         enum pull_policy pull;
         enum log_driver log_driver;

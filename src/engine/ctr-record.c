@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
+#include "engine/mounts.h"
 #include "image/store-container.h"
 
 int engine_open(const struct sandbox_places *p, struct engine *ret, struct err *e)
@@ -63,6 +64,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct b
         put_list(&w, "capDrop", &o->box.cap_drop);
         put_list(&w, "groupAdd", &o->box.group_add);
         put_list(&w, "commandLine", &o->command_line);
+        mounts_record(c->mounts, &w);
         json_close(&w, '}');
         buf_putc(out, '\n');
 }

@@ -68,6 +68,7 @@ struct ctr {
         struct key_values labels;
         bool tty, open_stdin, auto_remove;
         const char *network;       /* "none", "host" */
+        const struct mounts *mounts; /* while it is being created; later: record, "mounts" */
         const struct json *record; /* container.json, whole */
 };
 

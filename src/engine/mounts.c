@@ -8,10 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/path.h"
 #include "base/str.h"
-#include "kernel/resolve.h"
-#include "oci/copyup.h"
 
 struct fixed {
         const char *destination, *type, *source;
@@ -47,7 +44,7 @@ static const struct fixed host_only[] = {
 
 /* ---- the list ---- */
 
-static struct mount_row *add(struct arena *a, struct mounts *m)
+struct mount_row *mounts_add(struct arena *a, struct mounts *m)
 {
         if (m->n == m->cap) {
                 struct mount_row *v;
@@ -62,7 +59,7 @@ static struct mount_row *add(struct arena *a, struct mounts *m)
         return &m->v[m->n++];
 }
 
-static bool has(const struct mounts *m, const char *destination)
+bool mounts_has(const struct mounts *m, const char *destination)
 {
         for (size_t i = 0; i < m->n; i++)
                 if (str_eq(m->v[i].destination, destination))
@@ -73,7 +70,7 @@ static bool has(const struct mounts *m, const char *destination)
 void mounts_bind(struct arena *a, struct mounts *m, const char *source, const char *destination,
                  const char *const *options)
 {
-        struct mount_row *row = add(a, m);
+        struct mount_row *row = mounts_add(a, m);
 
         row->type = "bind";
         row->source = source;
@@ -82,78 +79,6 @@ void mounts_bind(struct arena *a, struct mounts *m, const char *source, const ch
         settings_push(a, &row->options, "rprivate");
         for (; *options; options++)
                 settings_push(a, &row->options, *options);
-}
-
-/* ---- what the caller asks for ---- */
-
-static const char *clean(struct arena *a, const char *path)
-{
-        char buf[4096];
-
-        return path_clean(path, buf, sizeof buf) < 0 ? path : arena_strdup(a, buf);
-}
-
-static void add_options(struct arena *a, struct strings *list, const char *text, const char *ro)
-{
-        const char *option;
-        size_t len;
-
-        while (str_next(&text, ',', &option, &len)) {
-                const char *one = arena_strndup(a, option, len);
-
-                settings_push(a, list, str_eq(one, "ro") ? ro : one);
-        }
-}
-
-/* SOURCE:DESTINATION[:OPTION,...]; options as in config.json, with ro, rw, and "rbind" implied. */
-static int add_volume(struct arena *a, const char *text, struct mounts *m, struct err *e)
-{
-        static const char *const safe[] = { "nosuid", "nodev", NULL };
-        const char *parts[3] = { NULL }, *at = text, *part;
-        size_t n = 0, len;
-
-        while (n < ARRAY_SIZE(parts) && str_next(&at, ':', &part, &len))
-                parts[n++] = arena_strndup(a, part, len);
-        if (n < 2 || at || parts[0][0] != '/' || parts[1][0] != '/') {
-                err_set(e, ERR_INVALID, "--volume: \"%s\" is not SOURCE:DESTINATION[:OPTIONS]",
-                        text);
-                return err_hint(e, "both must be absolute paths; named volumes are not built yet");
-        }
-        if (access(parts[0], F_OK) < 0)
-                return err_sys(e, errno, "--volume: cannot use \"%s\"", parts[0]);
-        mounts_bind(a, m, parts[0], clean(a, parts[1]), safe);
-        add_options(a, &m->v[m->n - 1].options, parts[2], "rro");
-        return 0;
-}
-
-/* DESTINATION[:OPTION,...] */
-static int add_tmpfs(struct arena *a, const char *text, struct mounts *m, struct err *e)
-{
-        static const char *const safe[] = { "nosuid", "nodev", "noexec", NULL };
-        const char *colon = strchr(text, ':');
-        struct mount_row *row;
-
-        if (*text != '/')
-                return err_set(e, ERR_INVALID, "--tmpfs: \"%s\" is not an absolute path", text);
-        row = add(a, m);
-        row->type = row->source = "tmpfs";
-        row->destination = clean(a, colon ? arena_strndup(a, text, (size_t)(colon - text)) : text);
-        for (size_t i = 0; safe[i]; i++)
-                settings_push(a, &row->options, safe[i]);
-        add_options(a, &row->options, colon ? colon + 1 : NULL, "ro");
-        return 0;
-}
-
-int mounts_given(struct arena *a, const struct sandbox *s, struct mounts *m, struct err *e)
-{
-        for (size_t i = 0; i < s->volumes.n; i++)
-                if ((!s->image || strchr(s->volumes.v[i], ':')) &&
-                    add_volume(a, s->volumes.v[i], m, e) < 0)
-                        return -1;
-        for (size_t i = 0; i < s->tmpfs.n; i++)
-                if (add_tmpfs(a, s->tmpfs.v[i], m, e) < 0)
-                        return -1;
-        return 0;
 }
 
 /* ---- files of /etc ---- */
@@ -218,7 +143,7 @@ int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace 
                 AUTO_BUF text = { 0 };
                 int r;
 
-                if (has(m, etc_files[i].destination))
+                if (mounts_has(m, etc_files[i].destination))
                         continue;
                 etc_files[i].put(s, &text);
                 AUTO_FD int fd = dry ? -1
@@ -231,53 +156,6 @@ int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace 
                         return err_sys(e, r, "cannot write \"%s/%s\"", w->path, etc_files[i].name);
                 mounts_bind(a, m, arena_printf(a, "%s/%s", w->path, etc_files[i].name),
                             etc_files[i].destination, options);
-        }
-        return 0;
-}
-
-/* ---- anonymous volumes ---- */
-
-/* The new directory gets the content and the attributes of the image's, if it has one there. What
- * the path leads to is found inside the root alone. */
-static int fill_volume(int dir, int root, const char *destination, struct err *e)
-{
-        AUTO_FD int from = resolve_in(root, destination, O_DIRECTORY, 0);
-        struct stat st;
-
-        if (from == -ENOENT)
-                return 0;
-        if (from < 0)
-                return err_sys(e, from, "cannot open it in the image");
-        if (fstat(from, &st) < 0 || fchown(dir, st.st_uid, st.st_gid) < 0 ||
-            fchmod(dir, st.st_mode & 07777) < 0)
-                return err_sys(e, errno, "cannot copy the directory's attributes");
-        return copyup(from, dir, e);
-}
-
-static int make_volume(const struct workspace *w, const char *name, int root,
-                       const char *destination, struct err *e)
-{
-        if ((mkdirat(w->dir, "volumes", 0711) < 0 && errno != EEXIST) ||
-            mkdirat(w->dir, name, 0755) < 0)
-                return err_sys(e, errno, "cannot make \"%s/%s\"", w->path, name);
-        AUTO_FD int dir = openat(w->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir < 0)
-                return err_sys(e, errno, "cannot open \"%s/%s\"", w->path, name);
-        return fill_volume(dir, root, destination, e);
-}
-
-int mounts_volumes(struct arena *a, const struct settings *t, const struct workspace *w, int root,
-                   struct mounts *m, struct err *e)
-{
-        static const char *const options[] = { "nodev", NULL };
-
-        for (size_t i = 0; i < t->volumes.n; i++) {
-                const char *name = arena_printf(a, "volumes/%zu", i);
-
-                if (root >= 0 && make_volume(w, name, root, t->volumes.v[i], e) < 0)
-                        return err_in(e, "volume \"%s\"", t->volumes.v[i]);
-                mounts_bind(a, m, arena_printf(a, "%s/%s", w->path, name), t->volumes.v[i],
-                            options);
         }
         return 0;
 }

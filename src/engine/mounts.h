@@ -1,5 +1,5 @@
-/* The mounts of a container: what every one has, what --volume and --tmpfs ask for, and what the
- * engine makes: files of /etc and anonymous volumes. */
+/* The mounts of a container: what every one has, what --volume, --mount and --tmpfs ask for
+ * (mount-args.c), and what the engine makes: files of /etc and volumes. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,28 +10,42 @@
 #include "engine/sandbox.h"
 #include "engine/settings.h"
 #include "engine/workspace.h"
+#include "image/store.h"
 
+enum mount_kind { MOUNT_OURS, MOUNT_BIND, MOUNT_VOLUME, MOUNT_TMPFS, MOUNT_KIND_MAX };
 struct mount_row {
+        enum mount_kind kind; /* MOUNT_OURS: nobody asked for it */
         const char *destination, *type, *source;
+        const char *volume;     /* MOUNT_VOLUME: its name, "": anonymous */
         struct strings options; /* as in config.json */
+        bool read_only, nocopy;
 };
 struct mounts {
         struct mount_row *v;
         size_t n, cap;
+        int *held; /* directories of volumes, locked until they are in a record (volume.h, V2) */
+        size_t nheld;
 };
+struct mount_row *mounts_add(struct arena *a, struct mounts *m);
+bool mounts_has(const struct mounts *m, const char *destination);
+void mounts_done(struct mounts *m); /* lets go of volumes */
 
 /* A bind of source, its options ended by NULL. */
 void mounts_bind(struct arena *a, struct mounts *m, const char *source, const char *destination,
                  const char *const *options);
-/* What --volume and --tmpfs say, checked. */
+/* What --volume, --mount and --tmpfs say, checked; volumes have no source yet. */
 int mounts_given(struct arena *a, const struct sandbox *s, struct mounts *m, struct err *e);
 /* hosts, hostname and resolv.conf: written below the workspace (unless dry), bound in /etc where
  * nothing is mounted by the caller. */
 int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace *w, bool dry,
                struct mounts *m, struct err *e);
-/* Anonymous volumes: directories of the workspace, with what the image has in those places, seen
- * from root (an O_PATH descriptor; -1: dry, make nothing). */
-int mounts_volumes(struct arena *a, const struct settings *t, const struct workspace *w, int root,
-                   struct mounts *m, struct err *e);
+/* Volumes get their sources: named ones of the store, anonymous ones in the workspace (t's, where
+ * nothing else is mounted there); with what the image has in those places, seen from root (an
+ * O_PATH descriptor; -1: dry, make nothing). */
+int mounts_volumes(struct arena *a, const struct settings *t, const struct workspace *w,
+                   struct store *s, int root, struct mounts *m, struct err *e);
+/* The member "mounts" of container.json: type, name (of a volume; "": anonymous), source,
+ * destination, rw, propagation, options. m may be NULL. */
+void mounts_record(const struct mounts *m, struct json_writer *w);
 /* The member "mounts": what every container has, then m, parents before what lies below them. */
 void mounts_write(const struct sandbox *s, struct mounts *m, struct json_writer *w);

@@ -234,8 +234,8 @@ static void print_files(struct run *r, struct buf *out)
 
 int make_volumes(struct run *r, struct err *e)
 {
-        return mounts_volumes(&r->arena, &r->settings, &r->workspace, r->plan ? -1 : r->root,
-                              &r->mounts, e);
+        return mounts_volumes(&r->arena, &r->settings, &r->workspace, r->store,
+                              r->plan ? -1 : r->root, &r->mounts, e);
 }
 
 static void print_volumes(struct run *r, struct buf *out)

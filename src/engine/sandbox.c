@@ -279,6 +279,7 @@ void run_done(struct run *r)
         fd_close(r->mount);
         fd_close(r->root);
         buf_done(&r->json);
+        mounts_done(&r->mounts);
         arena_done(&r->arena);
 }
 

@@ -38,6 +38,8 @@ struct sandbox {
         bool interactive, tty, read_only;
         enum sandbox_network network;
 
+        struct strings mounts; /* --mount, as they are written */
+
         struct pull_options pull;      /* with its policy and platform */
         bool platform_given;           /* pull.platform was asked for */
         const struct watcher *watcher; /* of a pull; NULL: nobody */

@@ -1,0 +1,133 @@
+/* Volumes of a container being made: where they are, and what the container's record says of them
+ * and the other mounts. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "engine/mounts.h"
+#include "engine/volume.h"
+#include "kernel/mount.h"
+
+/* An anonymous one: a directory of the workspace. */
+static int make_anonymous(const struct workspace *w, const char *name, int root,
+                          const char *destination, bool copy, struct err *e)
+{
+        if ((mkdirat(w->dir, "volumes", 0711) < 0 && errno != EEXIST) ||
+            mkdirat(w->dir, name, 0755) < 0)
+                return err_sys(e, errno, "cannot make \"%s/%s\"", w->path, name);
+        AUTO_FD int dir = openat(w->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (dir < 0)
+                return err_sys(e, errno, "cannot open \"%s/%s\"", w->path, name);
+        return copy ? volume_copy(dir, root, destination, e) : 0;
+}
+
+static void hold(struct arena *a, struct mounts *m, int dir)
+{
+        int *held = arena_array(a, int, m->nheld + 1);
+
+        if (m->nheld)
+                memcpy(held, m->held, m->nheld * sizeof *held);
+        held[m->nheld++] = dir;
+        m->held = held;
+}
+
+static int use_named(struct arena *a, struct store *s, int root, struct mounts *m,
+                     const struct mount_row *row, struct err *e)
+{
+        int dir;
+
+        if (volume_use(s, row->volume, &dir, e) < 0)
+                return -1;
+        hold(a, m, dir);
+        return row->nocopy ? 0 : volume_fill(dir, root, row->destination, e);
+}
+
+/* *n counts the anonymous ones. */
+static int make_volume(struct arena *a, const struct workspace *w, struct store *s, int root,
+                       struct mounts *m, struct mount_row *row, size_t *n, struct err *e)
+{
+        const char *name;
+
+        if (*row->volume) {
+                row->source = arena_printf(a, "%s/volumes/%s/_data", store_path(s), row->volume);
+                return root < 0 ? 0 : use_named(a, s, root, m, row, e);
+        }
+        name = arena_printf(a, "volumes/%zu", (*n)++);
+        row->source = arena_printf(a, "%s/%s", w->path, name);
+        return root < 0 ? 0 : make_anonymous(w, name, root, row->destination, !row->nocopy, e);
+}
+
+int mounts_volumes(struct arena *a, const struct settings *t, const struct workspace *w,
+                   struct store *s, int root, struct mounts *m, struct err *e)
+{
+        static const char *const options[] = { "nodev", NULL };
+        size_t n = 0;
+
+        for (size_t i = 0; i < t->volumes.n; i++) {
+                if (mounts_has(m, t->volumes.v[i])) /* what the caller mounts there wins */
+                        continue;
+                mounts_bind(a, m, NULL, t->volumes.v[i], options);
+                m->v[m->n - 1].kind = MOUNT_VOLUME;
+                m->v[m->n - 1].volume = "";
+        }
+        for (size_t i = 0; i < m->n; i++) {
+                struct mount_row *row = &m->v[i];
+
+                if (row->kind == MOUNT_VOLUME && make_volume(a, w, s, root, m, row, &n, e) < 0)
+                        return err_in(e, "volume \"%s\"",
+                                      *row->volume ? row->volume : row->destination);
+        }
+        return 0;
+}
+
+void mounts_done(struct mounts *m)
+{
+        while (m->nheld)
+                fd_close(m->held[--m->nheld]);
+}
+
+/* ---- for the container's record ---- */
+
+static const char *propagation_of(const struct mount_row *row)
+{
+        for (size_t i = 0; i < row->options.n; i++) {
+                const struct mount_opt *o = mount_opt_find(row->options.v[i]);
+
+                if (o && (o->kind == MOUNT_OPT_PROPAGATION || o->kind == MOUNT_OPT_PROPAGATION_REC))
+                        return o->name;
+        }
+        return "";
+}
+
+static void record_row(const struct mount_row *row, struct json_writer *w)
+{
+        static const char *const kinds[MOUNT_KIND_MAX] = {
+                [MOUNT_BIND] = "bind", [MOUNT_VOLUME] = "volume", [MOUNT_TMPFS] = "tmpfs"
+        };
+
+        json_open(w, NULL, '{');
+        json_put_str(w, "type", kinds[row->kind]);
+        if (row->kind == MOUNT_VOLUME)
+                json_put_str(w, "name", row->volume);
+        json_put_str(w, "source", row->kind == MOUNT_TMPFS ? "" : row->source);
+        json_put_str(w, "destination", row->destination);
+        json_put_bool(w, "rw", !row->read_only);
+        json_put_str(w, "propagation", propagation_of(row));
+        json_open(w, "options", '[');
+        for (size_t i = 0; i < row->options.n; i++)
+                json_put_str(w, NULL, row->options.v[i]);
+        json_close(w, ']');
+        json_close(w, '}');
+}
+
+void mounts_record(const struct mounts *m, struct json_writer *w)
+{
+        json_open(w, "mounts", '[');
+        for (size_t i = 0; m && i < m->n; i++)
+                if (m->v[i].kind != MOUNT_OURS)
+                        record_row(&m->v[i], w);
+        json_close(w, ']');
+}
