@@ -2,14 +2,15 @@
 #include "cli/run-args.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/fd.h"
 #include "base/str.h"
 #include "engine/settings.h"
 #include "kernel/signals.h"
-
-static const char *const networks[] = { [NETWORK_NONE] = "none", [NETWORK_HOST] = "host", NULL };
 
 const struct opt run_opts[] = {
         HEADING("The process"),
@@ -26,6 +27,15 @@ const struct opt run_opts[] = {
             "Run as this user of the container, by name or number; by default the image's, or "
             "root"),
         LIST(struct run_args, group_add, 0, "group-add", "GROUP", "Give it a further group"),
+        LIST(struct run_args, unset_env, 0, "unsetenv", "NAME",
+             "Leave out a variable of the image"),
+        FLAG(struct run_args, unset_all, 0, "unsetenv-all",
+             "Leave out the image's variables and ours"),
+        FLAG(struct run_args, env_host, 0, "env-host", "Pass on all variables of ours"),
+        STR(struct run_args, umask, 0, "umask", "MASK", "Its umask; 0022 by default"),
+        FLAG(struct run_args, init, 0, "init",
+             "Run it below a small init, which reaps orphans and passes on signals"),
+        STR(struct run_args, personality, 0, "personality", "PERSONALITY", "linux or linux32"),
         HEADING("What it sees"),
         STR(struct run_args, rootfs, 0, "rootfs", "DIR",
             "Use DIR as the root file system instead of an image", .complete = COMPLETE_DIR),
@@ -35,22 +45,105 @@ const struct opt run_opts[] = {
              "alone is an anonymous volume",
              .complete = COMPLETE_FILE),
         LIST(struct run_args, mounts, 0, "mount", "KEY=VALUE,...",
-             "Mount by keys: type=volume (the default), bind or tmpfs, source, destination, ro, ..."),
+             "Mount by keys: type=volume (the default), bind or tmpfs, source, destination, ro, "
+             "..."),
         LIST(struct run_args, tmpfs, 0, "tmpfs", "DEST[:OPTIONS]", "Mount a tmpfs"),
-        ENUM(struct run_args, network, 0, "network", "MODE", networks,
-             "none (the default): loopback alone; host: the host's own network"),
+        STR(struct run_args, network, 0, "network", "MODE",
+            "none (the default): loopback alone; host: the host's own network; container:NAME: "
+            "that container's"),
+        STR(struct run_args, network, 0, "net", "MODE", "The same", .hidden = true),
+        STR(struct run_args, pid, 0, "pid", "MODE",
+            "Its process numbers: private (the default), host, or container:NAME"),
+        STR(struct run_args, ipc, 0, "ipc", "MODE",
+            "Its System V and POSIX IPC: private (the default), host, or container:NAME"),
+        STR(struct run_args, uts, 0, "uts", "MODE",
+            "Its host name: private (the default), host, or container:NAME"),
+        STR(struct run_args, cgroupns, 0, "cgroupns", "MODE",
+            "Its view of cgroups: private (the default) or host"),
+        STR(struct run_args, userns, 0, "userns", "MODE", "Its user namespace: host"),
+        LIST(struct run_args, dns, 0, "dns", "ADDRESS",
+             "Ask this name server; none: no resolv.conf of ours"),
+        LIST(struct run_args, dns_search, 0, "dns-search", "DOMAIN",
+             "Look names up in this domain"),
+        LIST(struct run_args, dns_options, 0, "dns-option", "OPTION",
+             "An option of resolv.conf(5)"),
+        LIST(struct run_args, dns_options, 0, "dns-opt", "OPTION", "The same", .hidden = true),
+        LIST(struct run_args, add_hosts, 0, "add-host", "NAME:ADDRESS", "Add a line to /etc/hosts"),
+        FLAG(struct run_args, no_hosts, 0, "no-hosts", "Leave the image's /etc/hosts as it is"),
+        STR(struct run_args, tz, 0, "tz", "ZONE",
+            "Its time zone, e.g. Europe/Paris; local: this host's"),
+        LIST(struct run_args, devices, 0, "device", "HOST[:INSIDE[:rwm]]",
+             "Give it a device, those of a directory, or one that a CDI file names: "
+             "vendor.com/class=name",
+             .complete = COMPLETE_FILE),
+        LIST(struct run_args, gpus, 0, "gpus", "GPU",
+             "The same as --device nvidia.com/gpu=GPU; all: every one"),
         STR(struct run_args, name, 0, "name", "NAME", "Name the container"),
         STR(struct run_args, hostname, 'h', "hostname", "NAME",
             "Its host name; by default the container's name"),
+        STR(struct run_args, domainname, 0, "domainname", "NAME", "Its NIS domain name"),
         HEADING("What it may consume"),
         SIZE(struct run_args, memory, 'm', "memory", "BYTES", "Limit its memory, e.g. 64m"),
         STR(struct run_args, cpus, 0, "cpus", "N", "Limit its CPU time to N processors, e.g. 0.5"),
         INT(struct run_args, pids_limit, 0, "pids-limit", "N",
             "Limit its tasks; 2048 by default, -1 for no limit"),
+        MAYBE_SIZE(struct run_args, limits.memory_reservation, 0, "memory-reservation", "BYTES",
+                   "What it is left with when memory is short"),
+        MAYBE_SIZE(struct run_args, limits.memory_swap, 0, "memory-swap", "BYTES",
+                   "Limit memory and swap together; -1: no limit of swap"),
+        MAYBE_INT(struct run_args, limits.swappiness, 0, "memory-swappiness", "N",
+                  "How soon it swaps: 0 to 100; cgroup v1 only", .min = -1, .max = 100),
+        MAYBE_INT(struct run_args, limits.oom_score_adj, 0, "oom-score-adj", "N",
+                  "Its chance to be killed when the host's memory is short: -1000 to 1000",
+                  .min = -1000, .max = 1000),
+        MAYBE_SIZE(struct run_args, limits.shm_size, 0, "shm-size", "BYTES",
+                   "The size of /dev/shm; 64m by default"),
+        MAYBE_UINT(struct run_args, limits.cpu_shares, 'c', "cpu-shares", "N",
+                   "Its share of CPU time where others want some; 1024 is the usual one"),
+        MAYBE_UINT(struct run_args, limits.cpu_period, 0, "cpu-period", "MICROSECONDS",
+                   "In every such period it gets its quota"),
+        MAYBE_INT(struct run_args, limits.cpu_quota, 0, "cpu-quota", "MICROSECONDS",
+                  "CPU time in a period; -1: no limit", .min = -1, .max = INT64_MAX),
+        MAYBE_UINT(struct run_args, limits.cpu_rt_period, 0, "cpu-rt-period", "MICROSECONDS",
+                   "The same for real-time scheduling; cgroup v1 only"),
+        MAYBE_INT(struct run_args, limits.cpu_rt_runtime, 0, "cpu-rt-runtime", "MICROSECONDS",
+                  "The same for real-time scheduling; cgroup v1 only", .min = -1, .max = INT64_MAX),
+        STR(struct run_args, limits.cpuset_cpus, 0, "cpuset-cpus", "LIST",
+            "Only these processors, e.g. 0-3,7"),
+        STR(struct run_args, limits.cpuset_mems, 0, "cpuset-mems", "LIST",
+            "Only memory of these NUMA nodes"),
+        MAYBE_UINT(struct run_args, limits.blkio_weight, 0, "blkio-weight", "N",
+                   "Its share of disks: 10 to 1000"),
+        LIST(struct run_args, limits.weight_devices, 0, "blkio-weight-device", "DEVICE:N",
+             "The same of one disk"),
+        LIST(struct run_args, limits.read_bps, 0, "device-read-bps", "DEVICE:BYTES",
+             "Limit reading from a disk, in bytes a second"),
+        LIST(struct run_args, limits.write_bps, 0, "device-write-bps", "DEVICE:BYTES",
+             "Limit writing to it"),
+        LIST(struct run_args, limits.read_iops, 0, "device-read-iops", "DEVICE:N",
+             "Limit reading from a disk, in operations a second"),
+        LIST(struct run_args, limits.write_iops, 0, "device-write-iops", "DEVICE:N",
+             "Limit writing to it"),
+        LIST(struct run_args, limits.ulimits, 0, "ulimit", "NAME=SOFT[:HARD]",
+             "A limit of setrlimit(2), e.g. nofile=1024:4096; host: all as we have them"),
+        LIST(struct run_args, limits.cgroup_conf, 0, "cgroup-conf", "FILE=VALUE",
+             "Write to a file of its cgroup; cgroup v2 only"),
+        STR(struct run_args, cgroup_parent, 0, "cgroup-parent", "PATH",
+            "Make its cgroup below this one"),
         HEADING("What it may do"),
-        LIST(struct run_args, cap_add, 0, "cap-add", "CAPABILITY", "Give it a capability"),
+        LIST(struct run_args, cap_add, 0, "cap-add", "CAPABILITY", "Give it a capability, or ALL"),
         LIST(struct run_args, cap_drop, 0, "cap-drop", "CAPABILITY",
              "Take away a capability, or ALL"),
+        LIST(struct run_args, security, 0, "security-opt", "OPTION",
+             "no-new-privileges[=BOOL], seccomp=FILE|unconfined|default, apparmor=PROFILE, "
+             "label=disable, mask=PATHS, unmask=PATHS|ALL, systempaths=unconfined"),
+        FLAG(struct run_args, privileged, 0, "privileged",
+             "All capabilities and devices, no filter of system calls, nothing hidden: root in it "
+             "is root of this host"),
+        LIST(struct run_args, limits.sysctls, 0, "sysctl", "KEY=VALUE",
+             "Set a parameter of its namespaces"),
+        LIST(struct run_args, device_rules, 0, "device-cgroup-rule", "RULE",
+             "Let it use devices that it makes: \"c 13:* rw\""),
         HEADING("Where the image comes from"),
         ENUM(struct run_args, pull, 0, "pull", "WHEN", pull_policy_names,
              "missing (the default), always, newer (when the registry has another), or never"),
@@ -61,6 +154,10 @@ const struct opt run_opts[] = {
         HEADING("Its life"),
         FLAG(struct run_args, detach, 'd', "detach", "Print its id and return once it runs"),
         FLAG(struct run_args, rm, 0, "rm", "Remove the container when it ends"),
+        FLAG(struct run_args, replace, 0, "replace",
+             "Remove what has the name given by --name first"),
+        LIST(struct run_args, attach, 'a', "attach", "STREAM",
+             "Of stdin, stdout and stderr only these are ours"),
         STR(struct run_args, restart, 0, "restart", "POLICY",
             "When it ends, start it again: no, on-failure[:MAX], always, unless-stopped"),
         STR(struct run_args, stop_signal, 0, "stop-signal", "SIGNAL",
@@ -89,6 +186,10 @@ const struct opt run_opts[] = {
         LIST(struct run_args, log_opts, 0, "log-opt", "KEY=VALUE",
              "max-size=10m: rotate at that size; max-file=3: keep so many"),
         LIST(struct run_args, labels, 'l', "label", "KEY[=VALUE]", "Label it"),
+        LIST(struct run_args, label_files, 0, "label-file", "FILE",
+             "Label it as a file says, one KEY=VALUE a line", .complete = COMPLETE_FILE),
+        LIST(struct run_args, annotations, 0, "annotation", "KEY=VALUE",
+             "Annotate it; the OCI runtime acts on some"),
         STR(struct run_args, cidfile, 0, "cidfile", "FILE",
             "Write its id to FILE, which must not exist", .complete = COMPLETE_FILE),
         STR(struct run_args, detach_keys, 0, "detach-keys", "KEYS",
@@ -99,7 +200,70 @@ const struct opt run_opts[] = {
         FLAG(struct run_args, plan, 0, "plan",
              "Print the operations, one a line in their order, and make none of them"),
         REFUSED('p', "publish", "networks are not built yet: use --network host"),
-        REFUSED(0, "privileged", "name what is needed with --cap-add and --volume instead"),
+        REFUSED('P', "publish-all", "networks are not built yet: use --network host"),
+        REFUSED(0, "ip", "networks are not built yet"),
+        REFUSED(0, "ip6", "networks are not built yet"),
+        REFUSED(0, "mac-address", "networks are not built yet"),
+        REFUSED(0, "network-alias", "networks are not built yet"),
+        REFUSED(0, "net-alias", "networks are not built yet"),
+        REFUSED(0, "link", "networks are not built yet: use --network container:NAME"),
+        REFUSED(0, "link-local-ip", "networks are not built yet"),
+        REFUSED(0, "pod", "pods are not built yet: share with --network container:NAME"),
+        REFUSED(0, "pod-id-file", "pods are not built yet"),
+        REFUSED(0, "requires", "dependencies are not kept: start them first"),
+        REFUSED(0, "secret",
+                "secrets are not built yet: mount a file with --volume FILE:/run/secrets/NAME:ro"),
+        REFUSED(0, "volumes-from", "name the volumes again with --volume"),
+        REFUSED(0, "volume-driver", "volumes are directories of the store"),
+        REFUSED(0, "storage-opt", "containers share the file system of the store"),
+        REFUSED(0, "image-volume",
+                "the image's volumes are anonymous ones; --tmpfs puts a tmpfs there instead"),
+        REFUSED(0, "uidmap", "user namespaces are not built into run yet: berth-oci has them"),
+        REFUSED(0, "gidmap", "user namespaces are not built into run yet: berth-oci has them"),
+        REFUSED(0, "subuidname", "user namespaces are not built into run yet"),
+        REFUSED(0, "subgidname", "user namespaces are not built into run yet"),
+        REFUSED(0, "hostuser", "user namespaces are not built into run yet"),
+        REFUSED(0, "passwd-entry", "the image's /etc/passwd is used as it is"),
+        REFUSED(0, "group-entry", "the image's /etc/group is used as it is"),
+        REFUSED(0, "passwd", "the image's /etc/passwd is used as it is"),
+        REFUSED(0, "chrootdirs", "name the files with --volume"),
+        REFUSED(0, "init-path", "the init is ours: --init"),
+        REFUSED(0, "preserve-fds", "descriptors do not pass the monitor: berth-oci run takes it"),
+        REFUSED(0, "preserve-fd", "descriptors do not pass the monitor"),
+        REFUSED(0, "conmon-pidfile", "there is no conmon: `berth inspect` shows the monitor"),
+        REFUSED(0, "pidfile", "`berth inspect --format {{.State.Pid}}` tells the process"),
+        REFUSED(0, "rdt-class", "berth-oci has it, by intelRdt in config.json"),
+        REFUSED(0, "sdnotify", "readiness is what --health-cmd says"),
+        REFUSED(0, "systemd",
+                "nothing is guessed from the command: mount /run and /tmp with --tmpfs"),
+        REFUSED(0, "shm-size-systemd", "nothing is guessed from the command: use --tmpfs"),
+        REFUSED(0, "seccomp-policy", "use --security-opt seccomp=FILE"),
+        REFUSED(0, "rmi", "remove the image afterwards with `berth rmi`"),
+        REFUSED(0, "http-proxy", "proxies are not passed on unasked: use -e http_proxy"),
+        REFUSED(0, "env-merge", "name the value with --env"),
+        REFUSED(0, "arch", "use --platform OS/ARCH"),
+        REFUSED(0, "os", "use --platform OS/ARCH"),
+        REFUSED(0, "variant", "use --platform OS/ARCH/VARIANT"),
+        REFUSED(0, "decryption-key", "encrypted images are not supported"),
+        REFUSED(0, "cgroups",
+                "every container has a cgroup: it is how its limits and its end are known"),
+        REFUSED(0, "oom-kill-disable",
+                "a container without memory would hang for ever: use --oom-score-adj"),
+        REFUSED(0, "kernel-memory", "the kernel has no such limit any more: use --memory"),
+        REFUSED(0, "isolation", "it is for Windows"),
+        REFUSED(0, "cpu-count", "it is for Windows: use --cpus"),
+        REFUSED(0, "cpu-percent", "it is for Windows: use --cpus"),
+        REFUSED(0, "io-maxbandwidth",
+                "it is for Windows: use --device-read-bps and --device-write-bps"),
+        REFUSED(0, "io-maxiops",
+                "it is for Windows: use --device-read-iops and --device-write-iops"),
+        REFUSED(0, "runtime", "the OCI runtime is part of berth"),
+        REFUSED(0, "use-api-socket", "there is no daemon and no socket"),
+        REFUSED(0, "health-start-interval", "checks come at --health-interval from the start"),
+        REFUSED(0, "health-startup-cmd", "use --health-cmd with --health-start-period"),
+        REFUSED(0, "read-only-tmpfs", "use --tmpfs /tmp beside --read-only"),
+        IGNORED_VALUE(0, "expose", "PORT", "Documentation of the image, no more", .hidden = true),
+        IGNORED(0, "disable-content-trust", "Names are not signed", .hidden = true),
         {}
 };
 
@@ -163,6 +327,61 @@ static int take_image(struct ctx *c, const struct run_args *args, struct sandbox
                 return err_set(e, ERR_INVALID, "--%s is for images only",
                                args->entrypoint ? "entrypoint" : "platform");
         return 0;
+}
+
+/* ---- namespaces ---- */
+
+static int take_namespaces(struct ctx *c, const struct run_args *args, struct sandbox *s,
+                           struct err *e)
+{
+        const char *const given[KIND_MAX] = { [KIND_PID] = args->pid,
+                                              [KIND_IPC] = args->ipc,
+                                              [KIND_UTS] = args->uts,
+                                              [KIND_CGROUP] = args->cgroupns,
+                                              [KIND_NETWORK] = args->network };
+        static const enum sandbox_network networks[] = { [MODE_PRIVATE] = NETWORK_NONE,
+                                                         [MODE_HOST] = NETWORK_HOST,
+                                                         [MODE_CONTAINER] = NETWORK_CONTAINER };
+        bool joins = false;
+
+        for (int i = 0; i < KIND_MAX; i++) {
+                if (namespaces_parse(&c->arena, (enum ns_kind)i, given[i], &s->ns[i], e) < 0)
+                        return -1;
+                joins |= s->ns[i].mode == MODE_CONTAINER;
+        }
+        s->network = networks[s->ns[KIND_NETWORK].mode];
+        if (!str_empty(args->userns) && !str_eq(args->userns, "host"))
+                return err_set(e, ERR_UNSUPPORTED,
+                               "--userns: \"%s\": user namespaces are not built into run yet",
+                               args->userns);
+        if (!joins)
+                return 0;
+        if (!s->image)
+                return err_set(e, ERR_UNSUPPORTED,
+                               "namespaces of another container are for containers of an image");
+        /* Its monitor would join those of whatever has the process number by then. */
+        if (args->restart && !str_eq(args->restart, "no"))
+                return err_set(e, ERR_UNSUPPORTED,
+                               "--restart: not with namespaces of another container");
+        return 0;
+}
+
+static void take_gpus(struct ctx *c, const struct run_args *args, struct sandbox *s)
+{
+        struct strings all = { 0 };
+
+        if (args->gpus.n == 0)
+                return;
+        for (size_t i = 0; i < s->devices.n; i++)
+                settings_push(&c->arena, &all, s->devices.v[i]);
+        for (size_t i = 0; i < args->gpus.n; i++) {
+                const char *id = str_after(args->gpus.v[i], "device=");
+
+                settings_push(
+                        &c->arena, &all,
+                        arena_printf(&c->arena, "nvidia.com/gpu=%s", id ? id : args->gpus.v[i]));
+        }
+        s->devices = all;
 }
 
 /* ---- its life ---- */
@@ -271,17 +490,44 @@ static int take_log(const struct run_args *args, struct monitor_config *m, struc
         return 0;
 }
 
-static void take_labels(struct ctx *c, const struct run_args *args, struct ctr_options *o)
+#define LABEL_FILE_MAX (1u << 20)
+
+/* Its lines, before what --label says. */
+static int read_label_file(struct arena *a, const char *path, struct strings *to, struct err *e)
 {
-        o->labels.v = arena_array(&c->arena, struct key_value, args->labels.n + 1);
-        for (size_t i = 0; i < args->labels.n; i++) {
-                const char *text = args->labels.v[i], *eq = strchr(text, '=');
+        AUTO_FREE char *text = NULL;
+        const char *at, *line;
+        size_t len;
+        int r = fd_read_file_at(AT_FDCWD, path, LABEL_FILE_MAX, &text, &len);
+
+        if (r < 0)
+                return err_sys(e, r, "--label-file: cannot read \"%s\"", path);
+        for (at = text; str_next(&at, '\n', &line, &len);)
+                if (len && *line != '#')
+                        settings_push(a, to, arena_strndup(a, line, len));
+        return 0;
+}
+
+static int take_labels(struct ctx *c, const struct run_args *args, struct ctr_options *o,
+                       struct err *e)
+{
+        struct strings all = { 0 };
+
+        for (size_t i = 0; i < args->label_files.n; i++)
+                if (read_label_file(&c->arena, args->label_files.v[i], &all, e) < 0)
+                        return -1;
+        for (size_t i = 0; i < args->labels.n; i++)
+                settings_push(&c->arena, &all, args->labels.v[i]);
+        o->labels.v = arena_array(&c->arena, struct key_value, all.n + 1);
+        for (size_t i = 0; i < all.n; i++) {
+                const char *text = all.v[i], *eq = strchr(text, '=');
 
                 o->labels.v[o->labels.n++] =
                         (struct key_value){ eq ? arena_strndup(&c->arena, text, (size_t)(eq - text))
                                                : text,
                                             eq ? eq + 1 : "" };
         }
+        return 0;
 }
 
 static int take_life(struct ctx *c, const struct run_args *args, struct ctr_options *o,
@@ -301,7 +547,8 @@ static int take_life(struct ctx *c, const struct run_args *args, struct ctr_opti
                 m->stop_signal = sig;
                 o->stop_signal_given = true;
         }
-        take_labels(c, args, o);
+        if (take_labels(c, args, o, e) < 0)
+                return -1;
         if (take_restart(args, m, e) < 0 || take_log(args, m, e) < 0)
                 return -1;
         return take_health(c, args, o, e);
@@ -329,15 +576,63 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                                           .interactive = args->interactive,
                                           .tty = args->tty,
                                           .read_only = args->read_only,
-                                          .network = args->network } };
+                                          .limits = args->limits,
+                                          .privileged = args->privileged,
+                                          .init = args->init,
+                                          .env_host = args->env_host,
+                                          .unset_all = args->unset_all,
+                                          .unset_env = args->unset_env,
+                                          .no_hosts = args->no_hosts,
+                                          .security = args->security,
+                                          .devices = args->devices,
+                                          .device_rules = args->device_rules,
+                                          .annotations = args->annotations,
+                                          .dns = args->dns,
+                                          .dns_search = args->dns_search,
+                                          .dns_options = args->dns_options,
+                                          .add_hosts = args->add_hosts,
+                                          .domainname = args->domainname,
+                                          .tz = args->tz,
+                                          .umask = args->umask,
+                                          .cgroup_parent = args->cgroup_parent,
+                                          .personality = args->personality } };
 
         for (char **word = c->argv; *word; word++)
                 settings_push(&c->arena, &o.command_line, *word);
         if (take_root(args, &o.box, argc, argv, e) < 0 || take_image(c, args, &o.box, e) < 0 ||
             (args->cpus && parse_cpus(args->cpus, &o.box.cpus_milli, e) < 0) ||
-            take_life(c, args, &o, e) < 0)
+            take_namespaces(c, args, &o.box, e) < 0 || take_life(c, args, &o, e) < 0)
                 return -1;
+        take_gpus(c, args, &o.box);
+        if (args->replace && !args->name)
+                return err_set(e, ERR_INVALID, "--replace needs --name");
+        if (args->privileged)
+                log_warning(&c->log, "--privileged takes away: the filter of system calls, hidden "
+                                    "paths, limits of capabilities and devices");
         *ret = o;
+        return 0;
+}
+
+int run_args_attach(const struct run_args *args, struct attach *a, struct err *e)
+{
+        if (args->attach.n == 0)
+                return 0;
+        if (args->detach)
+                return err_set(e, ERR_INVALID, "--attach and --detach exclude each other");
+        a->in = a->out = a->err = false;
+        for (size_t i = 0; i < args->attach.n; i++) {
+                const char *name = args->attach.v[i];
+
+                if (strcasecmp(name, "stdin") == 0)
+                        a->in = true;
+                else if (strcasecmp(name, "stdout") == 0)
+                        a->out = true;
+                else if (strcasecmp(name, "stderr") == 0)
+                        a->err = true;
+                else
+                        return err_set(e, ERR_INVALID,
+                                       "--attach: \"%s\" is none of stdin, stdout, stderr", name);
+        }
         return 0;
 }
 
@@ -351,6 +646,8 @@ int run_args_direct(const struct run_args *args, struct err *e)
                             : args->labels.n    ? "label"
                             : args->log_opts.n  ? "log-opt"
                             : args->stop_signal ? "stop-signal"
+                            : args->attach.n    ? "attach"
+                            : args->replace     ? "replace"
                                                 : NULL;
 
         if (!given)

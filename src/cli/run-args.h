@@ -13,7 +13,12 @@ struct run_args {
         int64_t memory, pids_limit, stop_timeout, timeout, health_retries;
         struct strings cap_add, cap_drop, volumes, tmpfs, env, env_files, group_add;
         struct strings labels, log_opts, mounts;
-        enum sandbox_network network;
+        const char *network, *pid, *ipc, *uts, *cgroupns, *userns;
+        bool privileged, init, env_host, unset_all, no_hosts, replace;
+        struct limits limits;
+        struct strings security, devices, device_rules, gpus, unset_env, annotations, label_files;
+        struct strings dns, dns_search, dns_options, add_hosts, attach;
+        const char *domainname, *tz, *umask, *cgroup_parent, *personality;
         enum pull_policy pull;
         enum log_driver log_driver;
         enum health_action health_on_failure;
@@ -27,5 +32,7 @@ extern const struct run_args run_defaults;
  * --rootfs names a directory; what follows is the command. */
 int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **argv,
                   struct ctr_options *ret, struct err *e);
+/* What of its streams --attach asks for, into a; all where it isn't given. */
+int run_args_attach(const struct run_args *args, struct attach *a, struct err *e);
 /* Those that only a container with a monitor can have: ERR_UNSUPPORTED names one that was given. */
 int run_args_direct(const struct run_args *args, struct err *e);

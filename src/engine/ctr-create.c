@@ -33,6 +33,8 @@ struct creation {
         bool name_taken; /* index and name */
 };
 
+static const char *const network_names[NETWORK_MAX] = { "none", "host", "container" };
+
 static struct creation *creation_of(struct run *r)
 {
         return (struct creation *)r;
@@ -209,7 +211,7 @@ static int try_name(struct creation *c, const char *name, struct err *e)
         AUTO_BUF text = { 0 };
 
         c->ctr.name = name;
-        ctr_record_write(&c->ctr, c->o, &text);
+        ctr_record_write(&c->ctr, c->o, &c->box, &text);
         return store_container_add(c->g->store, c->ctr.id, buf_str(&text), e);
 }
 
@@ -244,13 +246,21 @@ static int settle(struct run *r, struct err *e)
         struct creation *c = creation_of(r);
         AUTO_BUF text = { 0 };
 
-        ctr_record_write(&c->ctr, c->o, &text);
+        ctr_record_write(&c->ctr, c->o, &c->box, &text);
         if (ctr_record_read(c->a, arena_strdup(c->a, buf_str(&text)), &c->ctr, e) < 0)
                 return -1;
         return workspace_settle(&r->workspace, buf_str(&text), text.len, e);
 }
 
+static int join_others(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+
+        return ctr_join(c->g, c->a, &c->box, e);
+}
+
 static const struct step create_steps[] = {
+        { .make = join_others },
         { .make = find_image },
         { .make = step_settings },
         { .make = hold_image, .undo = release_image },
@@ -288,7 +298,7 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
                               .tty = o->box.tty,
                               .open_stdin = o->box.interactive,
                               .auto_remove = o->auto_remove,
-                              .network = o->box.network == NETWORK_HOST ? "host" : "none" };
+                              .network = network_names[o->box.network] };
         c.box.name = c.ctr.id;
         if (!c.box.hostname)
                 c.box.hostname = arena_strndup(a, c.ctr.id, 12);

@@ -4,7 +4,9 @@
 #include "engine/ctr.h"
 #include "kernel/proc.h"
 
-void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct buf *out);
+/* box: o's, with what was found out since. */
+void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const struct sandbox *box,
+                      struct buf *out);
 /* text must last as long as a. */
 int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct err *e);
 /* The record again, its name replaced by c's. */
@@ -16,6 +18,11 @@ int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *
 int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, struct err *e);
 /* A connection for ctr_launch(), its request sent: ours, the monitor's. */
 int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e);
+/* box.ns: whose namespaces are joined becomes an id and a path; ERR_STATE where one isn't up. */
+int ctr_join(struct engine *g, struct arena *a, struct sandbox *box, struct err *e);
+/* The record's member "joins"; and config.json in dir again, with their paths as they are now. */
+void ctr_join_record(const struct sandbox *box, struct json_writer *w);
+int ctr_rejoin(struct engine *g, const struct ctr *c, int dir, struct err *e);
 /* E1: a descriptor that holds the lock. */
 int ctr_lock(const struct engine *g, const char *id, struct err *e);
 char *duration_text(struct arena *a, int64_t ns);

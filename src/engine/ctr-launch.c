@@ -118,6 +118,9 @@ int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, stru
         if (ctr_is_up(&s))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s already", c->name,
                                ctr_status_names[s.status]);
+        AUTO_FD int dir = ctr_dir(g, c->id, e);
+        if (dir < 0 || (root < 0 && ctr_rejoin(g, c, dir, e) < 0))
+                return -1;
         if (mount < 0 && ctr_mount(g, c, &mount, e) < 0)
                 return -1;
         return launch_locked(g, c, mount, attach, e);

@@ -33,7 +33,8 @@ static void put_list(struct json_writer *w, const char *name, const struct strin
         json_close(w, ']');
 }
 
-void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct buf *out)
+void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const struct sandbox *box,
+                      struct buf *out)
 {
         struct json_writer w = { .out = out, .indent = 2, .fresh = true };
 
@@ -65,6 +66,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, struct b
         put_list(&w, "groupAdd", &o->box.group_add);
         put_list(&w, "commandLine", &o->command_line);
         mounts_record(c->mounts, &w);
+        ctr_join_record(box, &w);
         json_close(&w, '}');
         buf_putc(out, '\n');
 }

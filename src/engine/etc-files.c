@@ -77,6 +77,15 @@ static int put_hosts(const struct sandbox *s, struct buf *out, struct err *e)
         return 0;
 }
 
+/* Whether what is given stands in the place of this line of the host's. */
+static bool is_replaced(const struct sandbox *s, const char *line)
+{
+        if (s->dns_search.n && (str_after(line, "search") || str_after(line, "domain")))
+                return true;
+        return (s->dns.n && str_after(line, "nameserver")) ||
+               (s->dns_options.n && str_after(line, "options"));
+}
+
 /* What is given replaces the host's line of that kind, as docker does. */
 static int put_resolv_conf(const struct sandbox *s, struct buf *out, struct err *e)
 {
@@ -88,17 +97,12 @@ static int put_resolv_conf(const struct sandbox *s, struct buf *out, struct err 
                 return 0;
         if (s->network == NETWORK_HOST)
                 put_host_file(&host, "/etc/resolv.conf");
-        for (at = buf_str(&host); str_next(&at, '\n', &line, &len);) {
-                bool replaced = (s->dns.n && strncmp(line, "nameserver", 10) == 0) ||
-                                (s->dns_search.n && (strncmp(line, "search", 6) == 0 ||
-                                                     strncmp(line, "domain", 6) == 0)) ||
-                                (s->dns_options.n && strncmp(line, "options", 7) == 0);
-
-                if (!replaced && len) {
+        at = buf_str(&host);
+        while (str_next(&at, '\n', &line, &len))
+                if (len && !is_replaced(s, line)) {
                         buf_add(out, line, len);
                         buf_putc(out, '\n');
                 }
-        }
         for (size_t i = 0; i < s->dns_search.n; i++)
                 if (!str_eq(s->dns_search.v[i], "."))
                         buf_printf(out, "search %s\n", s->dns_search.v[i]);

@@ -2,9 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -21,8 +21,15 @@ static const struct fixed always[] = {
           "devpts",
           "devpts",
           { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
-        { "/dev/shm", "tmpfs", "shm", { "nosuid", "noexec", "nodev", "mode=1777", "size=65536k" } },
+};
+/* Two that go with the IPC namespace. */
+static const struct fixed ipc_own[] = {
+        { "/dev/shm", "tmpfs", "shm", { "nosuid", "noexec", "nodev", "mode=1777" } },
         { "/dev/mqueue", "mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
+};
+static const struct fixed ipc_host[] = {
+        { "/dev/shm", "bind", "/dev/shm", { "rbind", "nosuid", "noexec", "nodev" } },
+        { "/dev/mqueue", "bind", "/dev/mqueue", { "rbind", "nosuid", "noexec", "nodev" } },
 };
 /* Without a network namespace of its own, a fresh sysfs would be the host's: bound read-only
  * then. */
@@ -32,6 +39,7 @@ static const struct fixed sys[] = {
                            "bind",
                            "/sys",
                            { "rbind", "nosuid", "noexec", "nodev", "rro" } },
+        [NETWORK_CONTAINER] = { "/sys", "sysfs", "sysfs", { "nosuid", "noexec", "nodev", "ro" } },
 };
 static const struct fixed cgroups = {
         "/sys/fs/cgroup", "cgroup", "cgroup", { "nosuid", "noexec", "nodev", "relatime", "ro" }
@@ -81,88 +89,11 @@ void mounts_bind(struct arena *a, struct mounts *m, const char *source, const ch
                 settings_push(a, &row->options, *options);
 }
 
-/* ---- files of /etc ---- */
-
-#define HOST_FILE_MAX (1u << 20)
-
-static void put_host_file(struct buf *out, const char *path)
-{
-        AUTO_FREE char *text = NULL;
-        size_t len;
-
-        if (fd_read_regular_at(AT_FDCWD, path, HOST_FILE_MAX, &text, &len) == 0)
-                buf_add(out, text, len);
-}
-
-static const char *host_name(const struct sandbox *s)
-{
-        return s->hostname ? s->hostname : s->name;
-}
-
-static void put_hostname(const struct sandbox *s, struct buf *out)
-{
-        buf_printf(out, "%s\n", host_name(s));
-}
-
-/* In the host's network its names are right; with loopback alone there is only ourselves. */
-static void put_hosts(const struct sandbox *s, struct buf *out)
-{
-        if (s->network == NETWORK_HOST) {
-                put_host_file(out, "/etc/hosts");
-                return;
-        }
-        buf_puts(out, "127.0.0.1\tlocalhost\n"
-                      "::1\tlocalhost ip6-localhost ip6-loopback\n");
-        buf_printf(out, "127.0.0.1\t%s\n", host_name(s));
-}
-
-static void put_resolv_conf(const struct sandbox *s, struct buf *out)
-{
-        if (s->network == NETWORK_HOST)
-                put_host_file(out, "/etc/resolv.conf");
-}
-
-static const struct {
-        const char *name, *destination;
-        void (*put)(const struct sandbox *s, struct buf *out);
-} etc_files[] = {
-        { "etc/hosts", "/etc/hosts", put_hosts },
-        { "etc/hostname", "/etc/hostname", put_hostname },
-        { "etc/resolv.conf", "/etc/resolv.conf", put_resolv_conf },
-};
-
-int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace *w, bool dry,
-               struct mounts *m, struct err *e)
-{
-        const char *const options[] = { "nosuid", "nodev", "noexec", s->read_only ? "ro" : NULL,
-                                        NULL };
-
-        if (!dry && mkdirat(w->dir, "etc", 0755) < 0)
-                return err_sys(e, errno, "cannot make \"%s/etc\"", w->path);
-        for (size_t i = 0; i < ARRAY_SIZE(etc_files); i++) {
-                AUTO_BUF text = { 0 };
-                int r;
-
-                if (mounts_has(m, etc_files[i].destination))
-                        continue;
-                etc_files[i].put(s, &text);
-                AUTO_FD int fd = dry ? -1
-                                     : openat(w->dir, etc_files[i].name,
-                                              O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-                r = dry ? 0 : fd < 0 ? -errno : fd_write_all(fd, buf_str(&text), text.len);
-                if (r == 0 && fd >= 0 && fchmod(fd, 0644) < 0) /* whatever our umask */
-                        r = -errno;
-                if (r < 0)
-                        return err_sys(e, r, "cannot write \"%s/%s\"", w->path, etc_files[i].name);
-                mounts_bind(a, m, arena_printf(a, "%s/%s", w->path, etc_files[i].name),
-                            etc_files[i].destination, options);
-        }
-        return 0;
-}
-
 /* ---- writing ---- */
 
-static void put_fixed(struct json_writer *w, const struct fixed *m)
+/* A privileged container may write to /sys; extra, or NULL, is one option more. */
+static void put_fixed(struct json_writer *w, const struct fixed *m, bool writable,
+                      const char *extra)
 {
         json_open(w, NULL, '{');
         json_put_str(w, "destination", m->destination);
@@ -170,9 +101,28 @@ static void put_fixed(struct json_writer *w, const struct fixed *m)
         json_put_str(w, "source", m->source);
         json_open(w, "options", '[');
         for (size_t i = 0; i < ARRAY_SIZE(m->options) && m->options[i]; i++)
-                json_put_str(w, NULL, m->options[i]);
+                if (!writable || (!str_eq(m->options[i], "ro") && !str_eq(m->options[i], "rro")))
+                        json_put_str(w, NULL, m->options[i]);
+        if (extra)
+                json_put_str(w, NULL, extra);
         json_close(w, ']');
         json_close(w, '}');
+}
+
+/* What the host has none of (mqueue on a small one) can't be shared. */
+static void put_ipc(const struct sandbox *s, const struct mounts *m, struct json_writer *w)
+{
+        bool host = s->ns[KIND_IPC].mode == MODE_HOST;
+        char size[40];
+
+        snprintf(size, sizeof size, "size=%lld",
+                 s->limits.shm_size.set ? (long long)s->limits.shm_size.v : 64LL << 20);
+        for (size_t i = 0; i < ARRAY_SIZE(ipc_own); i++) {
+                const struct fixed *f = host ? &ipc_host[i] : &ipc_own[i];
+
+                if (!mounts_has(m, f->destination) && (!host || access(f->source, F_OK) == 0))
+                        put_fixed(w, f, false, !host && i == 0 ? size : NULL);
+        }
 }
 
 static void put_row(struct json_writer *w, const struct mount_row *m)
@@ -206,11 +156,12 @@ void mounts_write(const struct sandbox *s, struct mounts *m, struct json_writer 
 {
         json_open(w, "mounts", '[');
         for (size_t i = 0; i < ARRAY_SIZE(always); i++)
-                put_fixed(w, &always[i]);
-        put_fixed(w, &sys[s->network]);
-        put_fixed(w, &cgroups);
+                put_fixed(w, &always[i], false, NULL);
+        put_ipc(s, m, w);
+        put_fixed(w, &sys[s->network], s->privileged, NULL);
+        put_fixed(w, &cgroups, s->privileged, NULL);
         for (size_t i = 0; !s->rootfs && !s->image && i < ARRAY_SIZE(host_only); i++)
-                put_fixed(w, &host_only[i]);
+                put_fixed(w, &host_only[i], false, NULL);
         if (m->n)
                 qsort(m->v, m->n, sizeof *m->v, by_depth);
         for (size_t i = 0; i < m->n; i++)

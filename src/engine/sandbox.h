@@ -19,10 +19,13 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/value.h"
+#include "engine/limits.h"
+#include "engine/namespaces.h"
 #include "image/fetch.h"
 #include "image/pull.h"
 
-enum sandbox_network { NETWORK_NONE, NETWORK_HOST, NETWORK_MAX };
+/* What the network namespace is; the same is in ns[KIND_NETWORK], with whose it is. */
+enum sandbox_network { NETWORK_NONE, NETWORK_HOST, NETWORK_CONTAINER, NETWORK_MAX };
 
 struct sandbox {
         const char *image;      /* a reference; NULL: one of the other two */
@@ -37,6 +40,15 @@ struct sandbox {
         int64_t pids_limit; /* -1: no limit */
         bool interactive, tty, read_only;
         enum sandbox_network network;
+        struct limits limits; /* the rest of them */
+        struct ns_choice ns[KIND_MAX];
+
+        bool privileged, init, env_host, unset_all, no_hosts;
+        struct strings security;              /* --security-opt */
+        struct strings devices, device_rules; /* as given; devices.h */
+        struct strings unset_env, annotations;
+        struct strings dns, dns_search, dns_options, add_hosts;
+        const char *domainname, *tz, *umask, *cgroup_parent, *personality; /* or NULL */
 
         struct strings mounts; /* --mount, as they are written */
 
@@ -44,11 +56,6 @@ struct sandbox {
         bool platform_given;           /* pull.platform was asked for */
         const struct watcher *watcher; /* of a pull; NULL: nobody */
 };
-
-/* What the process has unless --cap-add or --cap-drop change it; ended by NULL. */
-extern const char *const sandbox_caps[];
-/* System calls that no sandbox needs and attackers like; ended by NULL. */
-extern const char *const sandbox_denied_syscalls[];
 
 /* Where things are kept: as `berth --root --runroot` say. */
 struct sandbox_places {

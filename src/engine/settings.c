@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/path.h"
@@ -110,11 +111,18 @@ static void set(struct arena *a, struct strings *env, const char *variable)
                 settings_push(a, env, variable);
 }
 
+static void remove_name(struct strings *env, const char *name)
+{
+        size_t i = find_name(env, name);
+
+        if (i < env->n)
+                memmove(&env->v[i], &env->v[i + 1], (--env->n - i) * sizeof *env->v);
+}
+
 /* "NAME=VALUE"; a bare NAME passes on ours or, where we have none, is removed: as docker does. */
 static void set_given(struct arena *a, struct strings *env, const char *text)
 {
         const char *value = strchr(text, '=') ? NULL : getenv(text);
-        size_t i;
 
         if (strchr(text, '=')) {
                 set(a, env, text);
@@ -124,9 +132,7 @@ static void set_given(struct arena *a, struct strings *env, const char *text)
                 set(a, env, arena_printf(a, "%s=%s", text, value));
                 return;
         }
-        i = find_name(env, text);
-        if (i < env->n)
-                memmove(&env->v[i], &env->v[i + 1], (--env->n - i) * sizeof *env->v);
+        remove_name(env, text);
 }
 
 /* Lines "NAME=VALUE" or "NAME"; empty ones and those that begin with '#' are comments. */
@@ -175,14 +181,20 @@ static int merge_env(struct arena *a, const struct sandbox *s, const struct imag
 {
         const char *term = getenv("TERM");
 
-        settings_push(a, env, DEFAULT_PATH);
-        settings_push(a, env, "container=berth");
-        settings_push(a, env, arena_printf(a, "HOSTNAME=%s", s->hostname ? s->hostname : s->name));
+        for (char **own = environ; s->env_host && *own; own++)
+                set(a, env, *own);
+        if (s->unset_all)
+                return settings_env(a, &s->env, &s->env_files, env, e);
+        set(a, env, DEFAULT_PATH);
+        set(a, env, "container=berth");
+        set(a, env, arena_printf(a, "HOSTNAME=%s", s->hostname ? s->hostname : s->name));
         if (s->tty)
-                settings_push(a, env, arena_printf(a, "TERM=%s", str_empty(term) ? "xterm" : term));
+                set(a, env, arena_printf(a, "TERM=%s", str_empty(term) ? "xterm" : term));
         for (size_t i = 0; image && i < image->env.n; i++)
                 if (strchr(image->env.v[i], '='))
                         set(a, env, image->env.v[i]);
+        for (size_t i = 0; i < s->unset_env.n; i++)
+                remove_name(env, s->unset_env.v[i]);
         return settings_env(a, &s->env, &s->env_files, env, e);
 }
 

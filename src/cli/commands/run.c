@@ -1,4 +1,5 @@
-/* berth run, berth create: containers from an image; sandboxes of other roots, in the foreground. */
+/* berth run, berth create: containers from an image; sandboxes of other roots, in the
+ * foreground. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -161,23 +162,43 @@ static int attended(struct engine *g, const struct ctr *ctr, const struct attach
         return status;
 }
 
+/* --replace: by its whole name alone. */
+static int replace(struct ctx *c, struct engine *g, const struct run_args *args, struct err *e)
+{
+        struct ctr old;
+
+        if (!args->replace)
+                return 0;
+        if (ctr_find(g, &c->arena, args->name, &old, e) < 0) {
+                if (e->code != ERR_NOT_FOUND)
+                        return -1;
+                err_clear(e);
+                return 0;
+        }
+        return str_eq(old.name, args->name) ? ctr_remove(g, &old, true, 0, e) : 0;
+}
+
 static int run_ctr(struct ctx *c, struct engine *g, const struct run_args *args,
                    struct ctr_options *o, struct err *e)
 {
-        const struct attach a = { .in = args->interactive,
-                                  .out = true,
-                                  .err = true,
-                                  .primary = true,
-                                  .tty = args->tty,
-                                  .forward_signals =
-                                          args->sig_proxy ? args->sig_proxy[0] != 'f' : !args->tty,
-                                  .detach_keys = args->detach_keys };
+        struct attach a = { .in = args->interactive,
+                            .out = true,
+                            .err = true,
+                            .primary = true,
+                            .tty = args->tty,
+                            .forward_signals =
+                                    args->sig_proxy ? args->sig_proxy[0] != 'f' : !args->tty,
+                            .detach_keys = args->detach_keys };
         struct progress *progress = progress_new(STDERR_FILENO, args->quiet);
         int sock = -1, r;
         struct ctr ctr;
 
         o->box.watcher = progress_watcher(progress);
-        r = ctr_run(g, &c->arena, o, args->detach ? NULL : &a, &sock, &ctr, e);
+        r = run_args_attach(args, &a, e);
+        if (r == 0)
+                r = replace(c, g, args, e);
+        if (r == 0)
+                r = ctr_run(g, &c->arena, o, args->detach ? NULL : &a, &sock, &ctr, e);
         progress_free(progress);
         if (r < 0)
                 return failed(c, e);
