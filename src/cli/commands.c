@@ -28,9 +28,12 @@ static const struct opt globals[] = {
 
 static const struct command *const commands[] = {
         &cmd_attach,
+        &cmd_commit,
         &cmd_container_inspect,
         &cmd_create,
+        &cmd_diff,
         &cmd_exec,
+        &cmd_export,
         &cmd_history,
         &cmd_image_diff,
         &cmd_image_exists,

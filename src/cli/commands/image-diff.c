@@ -16,7 +16,7 @@ static const struct opt opts[] = { STR(struct diff_args, format, 0, "format", "j
                                        "Print JSON: changed, added, deleted"),
                                    {} };
 
-static void print_json(const struct difference *v, size_t n, struct buf *out)
+void differences_json(const struct difference *v, size_t n, struct buf *out)
 {
         static const struct {
                 char kind;
@@ -83,7 +83,7 @@ static int run_diff(struct ctx *c, void *p, int argc, char **argv, struct err *e
         if (r < 0)
                 return -1;
         if (args->format)
-                print_json(v, n, &out);
+                differences_json(v, n, &out);
         for (size_t i = 0; i < n && !args->format; i++)
                 buf_printf(&out, "%c %s\n", v[i].kind, v[i].path);
         r = fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);

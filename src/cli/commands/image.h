@@ -17,3 +17,8 @@ bool image_is_mounted(struct ctx *c, const struct image *i);
 /* image-inspect.c: the JSON of one image, appended. */
 int image_inspect(struct ctx *c, struct store *s, const char *name, struct json_writer *w,
                   struct err *e);
+
+/* podman's JSON of differences. image-diff.c */
+struct buf;
+struct difference;
+void differences_json(const struct difference *v, size_t n, struct buf *out);

@@ -1,0 +1,110 @@
+"""Named volumes and --mount: what is shared, kept, copied up, and when a volume may go."""
+
+import json
+import threading
+
+import pytest
+from enginekit import IMAGE
+
+
+@pytest.fixture(autouse=True)
+def no_volumes(engine):
+    yield
+    engine("rm", "--all", "--force").ok()
+    engine("volume", "rm", "--all", "--force").ok()
+
+
+def sh(engine, script, *flags):
+    return engine("run", "--rm", *flags, IMAGE, "sh", "-c", script)
+
+
+@pytest.mark.fast
+def test_outlives_containers(engine):
+    sh(engine, "echo kept >/d/f", "-v", "data:/d").ok()
+    assert sh(engine, "cat /e/f", "-v", "data:/e").ok().out == "kept\n"
+    assert engine("volume", "ls", "-q").ok().out == "data\n"
+    assert sh(engine, "echo x >/d/g", "-v", "data:/d:ro").code == 1
+
+
+def test_gets_the_images_content_once(engine):
+    first = sh(engine, "ls /etc; rm /etc/passwd", "-v", "etc:/etc").ok().out
+    assert "passwd" in first
+    assert sh(engine, "test -e /etc/passwd", "-v", "etc:/etc").code == 1
+    assert "passwd" not in sh(engine, "ls /etc", "-v", "bare:/etc:nocopy").out
+
+
+@pytest.mark.parametrize("spec, script, out", [
+    ("type=volume,source=m,target=/d", "echo x >/d/f && cat /d/f", "x\n"),
+    ("src=m,dst=/d,readonly", "touch /d/f 2>/dev/null || echo no", "no\n"),
+    ("type=volume,dst=/d", "touch /d/f && echo yes", "yes\n"),
+    ("type=tmpfs,destination=/d,tmpfs-size=1m,tmpfs-mode=0700",
+     "grep -c ' /d tmpfs.*size=1024k' /proc/mounts; stat -c %a /d", "1\n700\n"),
+    ("type=bind,src=/usr,dst=/d,ro,bind-propagation=rslave", "touch /d/f 2>/dev/null || echo no", "no\n"),
+])
+def test_mount(engine, spec, script, out):
+    assert sh(engine, script, "--mount", spec).ok().out == out
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["-v", "a/b:/x"], "not an absolute path"), (["-v", "./a:/x"], "not an absolute path"),
+    (["-v", "/nonexistent:/x"], "cannot use"), (["-v", "d:x"], "no absolute path"), (["-v", "d:/"], 'can\'t be "/"'),
+    (["-v", "/usr:/x:U"], "not supported"), (["-v", "/usr:/x:frobnicate"], "no option"),
+    (["-v", "d:/x", "-v", "e:/x"], "mounted on"), (["-v", ".hidden:/x"], "not an absolute path"),
+    (["--mount", "type=bind,dst=/x"], "needs a source"), (["--mount", "type=nonsense,dst=/x"], "none of"),
+    (["--mount", "type=volume,src=v"], "no absolute path"), (["--mount", "src=v,dst=/x,colour=red"], "no key"),
+    (["--mount", "type=volume,src=v,dst=/x,volume-subpath=a"], "not supported"),
+    (["--mount", "type=tmpfs,dst=/x,tmpfs-size=much"], "no size"),
+])
+def test_refusals(engine, flags, words):
+    sh(engine, "true", *flags).failed(words, code=125)
+    assert engine("volume", "ls", "-q").ok().out == ""
+
+
+@pytest.mark.fast
+def test_in_use(engine):
+    engine("create", "--name", "user", "-v", "data:/d", IMAGE, "true").ok()
+    engine("volume", "rm", "data").failed('"user"', code=2)
+    assert engine("volume", "prune", "-f").ok().out == ""
+    assert engine("volume", "ls", "-q", "--filter", "dangling=true").ok().out == ""
+    assert engine("volume", "rm", "-f", "data").ok().out == "data\n"
+    assert engine("ps", "-aq").ok().out == ""
+    engine("volume", "rm", "data").failed("no volume", code=1)
+    assert engine("volume", "rm", "-f", "data").ok().out == ""
+
+
+def test_create_list_inspect(engine):
+    assert engine("volume", "create", "--label", "app=db", "one").ok().out == "one\n"
+    engine("volume", "create", "one").failed("exists")
+    name = engine("volume", "create").ok().out.strip()
+    assert len(name) == 64
+    assert engine("volume", "ls", "-q", "--filter", "label=app").ok().out == "one\n"
+    found = json.loads(engine("volume", "inspect", "one").ok().out)
+    assert (found[0]["Name"], found[0]["Driver"], found[0]["Labels"]) == ("one", "local", {"app": "db"})
+    assert engine("volume", "inspect", "-f", "{{.Name}} {{.Scope}}", name[:10]).ok().out == f"{name} local\n"
+    assert engine("volume", "exists", "one").code == 0
+    assert engine("volume", "exists", "two").code == 1
+    assert sorted(engine("volume", "prune", "-f").ok().out.split()) == sorted(["one", name])
+
+
+def test_two_first_users_at_once(engine):
+    """Both see the whole of what was copied, or what is there: never a half."""
+    outs = []
+
+    def use():
+        outs.append(sh(engine, "ls /bin | wc -l", "-v", "bin:/bin").ok().out)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(outs) == 4 and len(set(outs)) == 1, outs
+
+
+def test_a_link_in_the_image_leads_nowhere_else(engine):
+    """A destination below a link of the container's own is found inside its root."""
+    engine("run", "--name", "l", IMAGE, "sh", "-c", "ln -s / /out").ok()
+    image = engine("commit", "l").ok().out.strip()
+    assert engine("run", "--rm", "-v", "h:/out/etc", image, "ls", "/etc").ok().out.split().count("shadow") == 0
+    engine("rm", "l").ok()
+    engine("rmi", "-f", image).ok()
