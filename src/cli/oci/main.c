@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/commit.h"
 #include "cli/help.h"
 #include "cli/oci/ctx.h"
 #include "kernel/exe.h"
