@@ -15,7 +15,7 @@
 #include "codec/tar-internal.h"
 
 const struct tar_limits tar_limits_default = {
-        .entries = 4000000,
+        .entries = 2000000,
         .bytes = 1ull << 36,
         .file_size = 1ull << 43,
         .path = 4096,
