@@ -131,6 +131,15 @@ int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeou
 /* Until it has exited; *ret_status its exit status. One that is not up: its last. */
 int ctr_wait(struct engine *g, const struct ctr *c, int *ret_status, struct err *e);
 
+struct ctr_update {
+        const char *resources; /* a linux.resources object, JSON; NULL: they stay */
+        bool restart_given;
+        enum restart_policy restart; /* from its next start on */
+        int64_t restart_max;
+};
+/* For a container that runs at once, and for each start to come. */
+int ctr_update(struct engine *g, const struct ctr *c, const struct ctr_update *u, struct err *e);
+
 /* docker's and podman's JSON of one, as `inspect` prints it. */
 int ctr_inspect(struct engine *g, const struct ctr *c, struct json_writer *w, struct err *e);
 

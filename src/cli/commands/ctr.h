@@ -10,5 +10,10 @@ extern const struct command cmd_start, cmd_stop, cmd_restart, cmd_kill, cmd_paus
 extern const struct command cmd_commit, cmd_diff, cmd_export;
 /* inspect.c */
 extern const struct command cmd_inspect, cmd_container_inspect;
+/* ctr-small.c */
+extern const struct command cmd_port, cmd_healthcheck_run, cmd_container_exists,
+        cmd_container_prune;
+/* events.c, stats.c, top.c, update.c, generate.c */
+extern const struct command cmd_events, cmd_stats, cmd_top, cmd_update, cmd_generate_systemd;
 /* ps.c, logs.c, attach.c, exec.c */
 extern const struct command cmd_ps, cmd_logs, cmd_attach, cmd_exec;

@@ -1,0 +1,188 @@
+/* berth generate systemd: a unit that runs a container that exists. */
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "cli/commands/ctr.h"
+#include "cli/ctr-args.h"
+
+struct generate_args {
+        bool name, no_header;
+        const char *policy;
+        int64_t stop_timeout, restart_sec;
+};
+static const struct generate_args defaults = { .stop_timeout = -1, .restart_sec = -1 };
+
+static const struct opt opts[] = {
+        FLAG(struct generate_args, name, 'n', "name", "Call it by its name, not its id"),
+        REFUSED(0, "new", "the unit runs a container that exists: make it with `berth create`"),
+        REFUSED('f', "files", "the unit is printed: redirect it to a file"),
+        FLAG(struct generate_args, no_header, 0, "no-header", "Leave out the comment above it"),
+        STR(struct generate_args, policy, 0, "restart-policy", "POLICY",
+            "systemd's Restart=, on-failure by default"),
+        INT(struct generate_args, restart_sec, 0, "restart-sec", "SECONDS",
+            "systemd's RestartSec=", .min = -1, .max = 1 << 30),
+        INT(struct generate_args, stop_timeout, 't', "stop-timeout", "SECONDS",
+            "How long it may take to stop before it is killed; the container's own by default",
+            .min = -1, .max = 1 << 30),
+        {}
+};
+
+static const char *const policies[] = { "no",          "on-success", "on-failure", "on-abnormal",
+                                        "on-watchdog", "on-abort",   "always" };
+
+static int read_monitor(struct arena *a, int dir, struct monitor_config *ret, struct err *e)
+{
+        AUTO_FREE char *text = NULL;
+        size_t n;
+        int r = fd_read_regular_at(dir, "monitor.json", 1 << 20, &text, &n);
+
+        if (r < 0)
+                return err_sys(e, r, "cannot read monitor.json");
+        return monitor_config_read(a, arena_strndup(a, text, n), n, ret, e);
+}
+
+/* A word of ExecStart=: '%' and '$' would be replaced, blanks would split it (systemd.service(5),
+ * "COMMAND LINES"). */
+static void put_word(const char *word, struct buf *out)
+{
+        bool quote = strpbrk(word, " \t\"'\\;") != NULL || !*word;
+
+        if (quote)
+                buf_putc(out, '"');
+        for (const char *at = word; *at; at++) {
+                if (*at == '%' || *at == '$')
+                        buf_putc(out, *at);
+                else if (*at == '"' || *at == '\\')
+                        buf_putc(out, '\\');
+                buf_putc(out, *at);
+        }
+        if (quote)
+                buf_putc(out, '"');
+}
+
+static void put_command(struct ctx *c, const char *name, const char *const *words, struct buf *out)
+{
+        AUTO_ARENA a = { 0 };
+        char self[4096];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+        buf_printf(out, "%s=", name);
+        put_word(n > 0 ? arena_strndup(&a, self, (size_t)n) : "/usr/local/bin/berth", out);
+        if (c->globals.root) {
+                buf_puts(out, " --root ");
+                put_word(c->globals.root, out);
+        }
+        if (c->globals.runroot) {
+                buf_puts(out, " --runroot ");
+                put_word(c->globals.runroot, out);
+        }
+        for (size_t i = 0; words[i]; i++) {
+                buf_putc(out, ' ');
+                put_word(words[i], out);
+        }
+        buf_putc(out, '\n');
+}
+
+/* In the foreground: systemd sees the exit status of the container itself, its output goes to
+ * systemd's journal too, and a monitor that was killed is a failure. The monitor stays in the
+ * unit's cgroup; told to end, it stops the container. */
+static void put_unit(struct ctx *c, const struct ctr *ctr, const struct monitor_config *m,
+                     const struct generate_args *args, struct buf *out)
+{
+        const char *who = args->name ? ctr->name : ctr->id;
+        int64_t stop = args->stop_timeout >= 0 ? args->stop_timeout : m->stop_timeout_ms / 1000;
+        const char *seconds = arena_printf(&c->arena, "%" PRId64, stop);
+
+        if (!args->no_header)
+                buf_printf(out,
+                           "# container-%s.service, made by berth %s\n"
+                           "# The container must exist: its unit starts and stops it, and never "
+                           "removes it.\n\n",
+                           who, BERTH_VERSION);
+        buf_printf(out,
+                   "[Unit]\n"
+                   "Description=Container %s\n"
+                   "Documentation=man:berth-generate-systemd(1)\n"
+                   "Wants=network-online.target\n"
+                   "After=network-online.target\n\n"
+                   "[Service]\n"
+                   "Type=exec\n"
+                   "Restart=%s\n",
+                   ctr->name, args->policy ? args->policy : "on-failure");
+        if (args->restart_sec >= 0)
+                buf_printf(out, "RestartSec=%" PRId64 "\n", args->restart_sec);
+        put_command(c, "ExecStart", (const char *const[]){ "start", "--attach", who, NULL }, out);
+        put_command(c, "ExecStop", (const char *const[]){ "stop", "--time", seconds, who, NULL },
+                    out);
+        buf_printf(out,
+                   "SuccessExitStatus=%" PRId64 "\n"
+                   "TimeoutStopSec=%" PRId64 "\n"
+                   "KillMode=mixed\n\n"
+                   "[Install]\n"
+                   "WantedBy=multi-user.target\n",
+                   128 + m->stop_signal, stop + 60);
+}
+
+static int generate(struct ctx *c, struct engine *g, const struct generate_args *args,
+                    const char *name, struct buf *out, struct err *e)
+{
+        struct monitor_config m;
+        struct ctr ctr;
+
+        if (ctr_find(g, &c->arena, name, &ctr, e) < 0)
+                return -1;
+        AUTO_FD int dir = ctr_dir(g, ctr.id, e);
+        if (dir < 0 || read_monitor(&c->arena, dir, &m, e) < 0)
+                return -1;
+        if (ctr.auto_remove)
+                return err_set(e, ERR_STATE,
+                               "container \"%s\" removes itself, so a unit can't start it again",
+                               ctr.name);
+        if (m.restart != RESTART_NO)
+                log_warning(&c->log,
+                            "container \"%s\" restarts itself (%s): systemd sees none of it",
+                            ctr.name, restart_policy_names[m.restart]);
+        put_unit(c, &ctr, &m, args, out);
+        return 0;
+}
+
+static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        const struct generate_args *args = p;
+        AUTO_BUF out = { 0 };
+        struct engine g;
+        int r;
+
+        if (args->policy && STR_INDEX(policies, args->policy) < 0) {
+                err_set(e, ERR_INVALID, "--restart-policy: systemd has no \"%s\"", args->policy);
+                return err_hint(e, "it has no, on-success, on-failure, on-abnormal, on-watchdog, "
+                                   "on-abort and always");
+        }
+        if (ctr_engine(c, &g, e) < 0)
+                return -1;
+        r = generate(c, &g, args, argv[0], &out, e);
+        engine_close(&g);
+        if (r == 0)
+                fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
+        return r;
+}
+
+const struct command cmd_generate_systemd = {
+        .name = "generate systemd",
+        .usage = "CONTAINER",
+        .help = "Print a systemd unit that runs a container",
+        .about = "The service is `berth start --attach` of a container that exists: systemd has "
+                 "its exit status and its output, and stops it by `berth stop`. The container's "
+                 "own restart policy should be no, for systemd restarts it.",
+        .opts = opts,
+        .min = 1,
+        .max = 1,
+        .needs = NEED_STORE,
+        .complete = { COMPLETE_CONTAINER },
+        .args_size = sizeof(struct generate_args),
+        .defaults = &defaults,
+        .run = run,
+};
