@@ -213,10 +213,10 @@ class Server:
     tls = False
     flags = ["--tls-verify=false"]
 
-    def __init__(self, context=None, host="127.0.0.1"):
+    def __init__(self, context=None, host="127.0.0.1", port=0):
         self.requests, self.faults = [], []
         self.lock, self.stopping = threading.Lock(), threading.Event()
-        self.listener = Listener((host, 0), Exchange)
+        self.listener = Listener((host, port), Exchange)
         self.listener.owner = self
         if context:
             self.tls = True
