@@ -32,6 +32,7 @@ static const struct command *const commands[] = {
         &cmd_container_exists,
         &cmd_container_inspect,
         &cmd_container_prune,
+        &cmd_cp,
         &cmd_create,
         &cmd_diff,
         &cmd_events,

@@ -25,6 +25,9 @@ int ctr_commit(struct engine *g, struct arena *a, const struct ctr *c,
 /* Where something is mounted in it, without a leading '/'; in a. */
 int ctr_mount_points(const struct engine *g, struct arena *a, const struct ctr *c,
                      struct strings *ret, struct err *e);
+/* Whether its root is read-only while it runs (--read-only). */
+int ctr_read_only(const struct engine *g, struct arena *a, const struct ctr *c, bool *ret,
+                  struct err *e);
 /* Its upper directory, for reading. */
 int ctr_upper(const struct engine *g, const struct ctr *c, struct err *e);
 /* Its root: of one that is up its init's, else mounted for us, with the container's lock in

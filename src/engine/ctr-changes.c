@@ -33,13 +33,11 @@ int ctr_upper(const struct engine *g, const struct ctr *c, struct err *e)
         return fd;
 }
 
-int ctr_mount_points(const struct engine *g, struct arena *a, const struct ctr *c,
-                     struct strings *ret, struct err *e)
+static int read_config(const struct engine *g, struct arena *a, const struct ctr *c,
+                       struct json *ret, struct err *e)
 {
         AUTO_FD int dir = ctr_dir(g, c->id, e);
         AUTO_FREE char *text = NULL;
-        const struct json *mounts;
-        struct json j;
         size_t n;
         int r;
 
@@ -48,8 +46,19 @@ int ctr_mount_points(const struct engine *g, struct arena *a, const struct ctr *
         r = fd_read_regular_at(dir, "config.json", CONFIG_BYTES, &text, &n);
         if (r < 0)
                 return err_sys(e, r, "cannot read container \"%s\"'s config.json", c->name);
-        if (json_parse(a, text, n, NULL, &j, NULL) < 0)
+        if (json_parse(a, text, n, NULL, ret, NULL) < 0)
                 return err_set(e, ERR_INTERNAL, "config.json is no JSON");
+        return 0;
+}
+
+int ctr_mount_points(const struct engine *g, struct arena *a, const struct ctr *c,
+                     struct strings *ret, struct err *e)
+{
+        const struct json *mounts;
+        struct json j;
+
+        if (read_config(g, a, c, &j, e) < 0)
+                return -1;
         mounts = json_get(&j, "mounts");
         *ret = (struct strings){ 0 };
         for (uint32_t i = 0; mounts && mounts->type == JSON_ARRAY && i < mounts->n; i++) {
@@ -57,6 +66,19 @@ int ctr_mount_points(const struct engine *g, struct arena *a, const struct ctr *
 
                 settings_push(a, ret, path + strspn(path, "/"));
         }
+        return 0;
+}
+
+int ctr_read_only(const struct engine *g, struct arena *a, const struct ctr *c, bool *ret,
+                  struct err *e)
+{
+        const struct json *flag;
+        struct json j;
+
+        if (read_config(g, a, c, &j, e) < 0)
+                return -1;
+        flag = json_path(&j, "root.readonly");
+        *ret = flag && flag->type == JSON_BOOL && flag->b;
         return 0;
 }
 

@@ -44,7 +44,14 @@ struct writer {
 static int open_below(const struct writer *w, const char *path, int flags)
 {
         return resolve_open(w->t->dir, *path ? path : ".", flags | O_NOFOLLOW, 0,
-                            RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+                            RESOLVE_NO_SYMLINKS | (w->t->cross ? 0 : RESOLVE_NO_XDEV));
+}
+
+/* What path is called in the archive; in a. */
+static const char *called(const struct writer *w, struct arena *a, const char *path)
+{
+        return w->t->only && w->t->as ? arena_printf(a, "%s%s", w->t->as, path + strlen(w->t->only))
+                                      : path;
 }
 
 static int put(struct writer *w, const void *p, size_t n)
@@ -216,7 +223,7 @@ static int put_file(struct writer *w, struct arena *a, int fd, const char *path,
                     const struct stat *st, bool mounted)
 {
         struct tar_entry t = { .type = type_of(st->st_mode),
-                               .path = path,
+                               .path = called(w, a, path),
                                .mode = st->st_mode & 07777,
                                .uid = st->st_uid,
                                .gid = st->st_gid,
@@ -226,7 +233,7 @@ static int put_file(struct writer *w, struct arena *a, int fd, const char *path,
 
         if (t.type == TAR_TYPE_MAX)
                 return 0;
-        t.link = mounted ? NULL : first_name(w, st, path);
+        t.link = mounted ? NULL : first_name(w, st, t.path);
         if (t.link)
                 t.type = TAR_HARDLINK;
         if (t.type == TAR_SYMLINK) {
@@ -368,7 +375,15 @@ int tree_tar_write(const struct tree_tar *t, struct err *e)
         struct writer w = { .t = t, .chunk = mem_alloc(CHUNK), .e = e };
         int r = 0;
 
-        push(&w, "");
+        if (t->only) {
+                bool enter;
+
+                r = put_one(&w, "", t->only, &enter);
+                if (r == 0 && enter)
+                        push(&w, t->only);
+        } else {
+                push(&w, "");
+        }
         while (r == 0 && w.ntodo) {
                 char *path = w.todo[--w.ntodo];
 

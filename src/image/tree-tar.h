@@ -21,6 +21,9 @@ struct tree_tar {
         /* Paths without a leading '/' that are left out where they are empty: what a runtime made
          * in order to mount on it. NULL: none. */
         const struct strings *stubs;
+        const char *only; /* this name in dir alone, and what is below it; NULL: all of dir */
+        const char *as;   /* what `only` is called in the archive; NULL: as it is */
+        bool cross;       /* goes into other mounts */
         int (*put)(void *ctx, const void *p, size_t n); /* 0 or -errno */
         void *ctx;
 };

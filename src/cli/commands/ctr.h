@@ -7,7 +7,7 @@
 extern const struct command cmd_start, cmd_stop, cmd_restart, cmd_kill, cmd_pause, cmd_unpause,
         cmd_rm, cmd_wait, cmd_rename;
 /* ctr-changes.c */
-extern const struct command cmd_commit, cmd_diff, cmd_export;
+extern const struct command cmd_commit, cmd_cp, cmd_diff, cmd_export;
 /* inspect.c */
 extern const struct command cmd_inspect, cmd_container_inspect;
 /* ctr-small.c */

@@ -1,0 +1,18 @@
+/* A tar unpacked into a directory that strangers may be changing meanwhile: every name is looked
+ * up below it without following a link, and used by descriptor. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct untar;
+/* Unpacks into dir (O_PATH will do; the caller's). Files get this owner unless keep_owner. */
+struct untar *untar_new(int dir, bool keep_owner, uid_t uid, gid_t gid);
+void untar_free(struct untar *u);
+/* The next bytes, and the end; what is there already is replaced, but no directory by another
+ * thing, nor the other way round. */
+int untar_feed(struct untar *u, const void *p, size_t n, struct err *e);
+int untar_finish(struct untar *u, struct err *e);
