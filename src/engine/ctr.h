@@ -67,9 +67,9 @@ struct ctr {
         const char *user;       /* as the caller or the image has it; "": nobody said */
         struct key_values labels;
         bool tty, open_stdin, auto_remove;
-        const char *network;       /* "none", "host" */
+        const char *network;         /* "none", "host" */
         const struct mounts *mounts; /* while it is being created; later: record, "mounts" */
-        const struct json *record; /* container.json, whole */
+        const struct json *record;   /* container.json, whole */
 };
 
 enum ctr_status {

@@ -9,8 +9,8 @@
 
 #include "base/fd.h"
 #include "base/str.h"
-#include "cli/commit.h"
 #include "cli/commands/system.h"
+#include "cli/commit.h"
 #include "cli/ctr-args.h"
 #include "cli/show.h"
 #include "engine/ctr.h"

@@ -1,0 +1,56 @@
+"""events: what was and what comes, filtered, across the journal's rotation."""
+
+import json
+import os
+import subprocess
+
+from enginekit import IMAGE, eventually
+
+
+def test_past_events_filters_and_formats(engine):
+    id = engine("create", "--name", "web", "--label", "tier=front", IMAGE, "sh", "-c", "exit 3").ok().out.strip()
+    engine("start", "web").ok()
+    engine("wait", "web").ok()
+    past = ["events", "--no-stream", "--filter", f"container={id}"]
+    assert engine(*past, "--format", "{{.Action}}").ok().out.split() == ["create", "start", "die"]
+    (die,) = [json.loads(x) for x in engine(*past, "--format", "json", "--filter", "event=die").ok().out.splitlines()]
+    assert die["Actor"]["Attributes"]["exitCode"] == "3" and die["Actor"]["Attributes"]["image"] == IMAGE
+    assert die["id"] == id and die["Type"] == "container" and die["timeNano"] // 10**9 == die["time"]
+    assert len(engine(*past, "--filter", "label=tier=front").ok().out.splitlines()) == 3
+    assert engine(*past, "--filter", "label=tier=back").ok().out == ""
+    assert len(engine(*past, "--filter", f"image={IMAGE}", "--filter", "event=die", "--filter", "event=start")
+               .ok().out.splitlines()) == 2
+    assert engine(*past, "--until", "1h").ok().out == ""
+    assert engine("events", "--no-stream", "--filter", "colour=red").code == 2
+    engine("rm", "web").ok()
+
+
+def test_stream_over_a_rotation(engine):
+    engine("create", "--name", "web", IMAGE).ok()  # there is a journal
+    out = engine.base / "stream"
+    with open(out, "wb") as to:
+        stream = engine.popen("events", "--filter", "event=rename", "--format", "{{.Name}}", stdout=to)
+    try:
+        fds = f"/proc/{stream.pid}/fd"
+        assert eventually(lambda: any("inotify" in os.readlink(f"{fds}/{n}") for n in os.listdir(fds)), 10)
+        engine("rename", "web", "n1").ok()
+        assert eventually(lambda: out.read_text().split() == ["n1"], 10), out.read_text()
+        journal = engine.root / "events" / "journal"
+        os.rename(journal, journal.with_name("journal.1"))
+        last = int(journal.with_name("journal.1").read_text().splitlines()[-1].split('"seq":')[1].split(",")[0])
+        event = {"seq": last + 1, "time": 1, "type": "container", "action": "rename", "id": "x", "name": "n2",
+                 "attributes": {}}
+        journal.write_text(json.dumps(event, separators=(",", ":")) + "\n")
+        assert eventually(lambda: out.read_text().split() == ["n1", "n2"], 10), out.read_text()
+        engine("rename", "n1", "n3").ok()
+        assert eventually(lambda: out.read_text().split() == ["n1", "n2", "n3"], 10), out.read_text()
+    finally:
+        stream.terminate()
+        stream.wait()
+    engine("rm", "n3").ok()
+
+
+def test_ends_with_its_reader(engine):
+    stream = engine.popen("events", stdout=subprocess.PIPE)
+    stream.stdout.close()
+    assert stream.wait(10) == 0
