@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/commands/image.h"
 #include "image/manifest.h"
 
 void image_say_untagged(struct arena *a, const char *name, struct buf *out)
@@ -52,6 +53,9 @@ int images_remove_all(struct ctx *c, struct store *s, const struct strings *dige
                 } else if (i.containers && !force) {
                         err_set(&e, ERR_STATE, "image \"%s\" is used by a container",
                                 image_label(&c->arena, &i));
+                } else if (!force && image_is_mounted(c, &i)) {
+                        err_set(&e, ERR_STATE, "image \"%s\" is mounted",
+                                image_label(&c->arena, &i));
                 } else if (image_remove_saying(s, &c->arena, &i, out, &e) == 0) {
                         continue;
                 }
@@ -66,7 +70,7 @@ static uint64_t bytes_of(const struct usage *u)
         return u->images.size + u->blobs.size + u->stages.size;
 }
 
-int images_prune(struct store *s, struct arena *a, const struct image_filters *f, bool all,
+int images_prune(struct ctx *c, struct store *s, const struct image_filters *f, bool all,
                  unsigned flags, struct buf *out, uint64_t *ret_bytes, struct err *e)
 {
         struct image_filters unused = *f;
@@ -78,10 +82,12 @@ int images_prune(struct store *s, struct arena *a, const struct image_filters *f
         unused.containers = 0;
         if (!all)
                 unused.f.dangling = 1;
-        if (store_usage(s, &before, e) < 0 || image_filters_list(s, a, &unused, &v, &n, e) < 0)
+        if (store_usage(s, &before, e) < 0 ||
+            image_filters_list(s, &c->arena, &unused, &v, &n, e) < 0)
                 return -1;
         for (size_t i = 0; i < n; i++)
-                if (image_remove_saying(s, a, &v[i], &said, e) < 0)
+                if (!image_is_mounted(c, &v[i]) &&
+                    image_remove_saying(s, &c->arena, &v[i], &said, e) < 0)
                         return -1;
         if (store_collect(s, flags, NULL, e) < 0 || store_usage(s, &after, e) < 0)
                 return -1;

@@ -250,16 +250,21 @@ static int remember_times(struct store *s, unsigned changed, struct timespec tim
         return 0;
 }
 
-/* A file system that keeps times less exactly (ext4 with small inodes: seconds) has its own say. */
+/* Where a file system keeps times less exactly (ext4 with small inodes: seconds), a later change
+ * could have the same one: there it is yesterday's, which the kernel will never give again. */
 static int keep_rounded(struct store *s, int sub, const struct timespec *wanted, struct err *e)
 {
+        struct timespec both[2] = { { .tv_nsec = UTIME_OMIT },
+                                    { .tv_sec = wanted->tv_sec - 86400 } };
         struct stat st;
 
-        if (fstatat(s->dir, store_sub_names[sub], &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return err_sys(e, errno, "cannot read the time of \"%s/%s\"", s->path,
-                               store_sub_names[sub]);
-        if (mtime_of(&st) == (int64_t)wanted->tv_sec * 1000000000 + wanted->tv_nsec)
+        if (fstatat(s->dir, store_sub_names[sub], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            mtime_of(&st) == (int64_t)wanted->tv_sec * 1000000000 + wanted->tv_nsec)
                 return 0;
+        if (utimensat(s->dir, store_sub_names[sub], both, AT_SYMLINK_NOFOLLOW) < 0 ||
+            fstatat(s->dir, store_sub_names[sub], &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return err_sys(e, errno, "cannot set the time of \"%s/%s\"", s->path,
+                               store_sub_names[sub]);
         return db_run(s, Q_META_SET, e, "si", store_sub_names[sub], mtime_of(&st));
 }
 

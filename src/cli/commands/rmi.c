@@ -214,7 +214,7 @@ static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *
                 return 0;
         if (store_open(c->globals.root, &c->log, &s, e) < 0)
                 return -1;
-        r = images_prune(s, &c->arena, &f, args->all, 0, &out, &bytes, e);
+        r = images_prune(c, s, &f, args->all, 0, &out, &bytes, e);
         store_close(s);
         if (r < 0)
                 return -1;

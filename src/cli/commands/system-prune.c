@@ -51,8 +51,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return -1;
         sandbox_sweep(store_path(s), c->globals.runroot ? c->globals.runroot : "/run/berth",
                       &c->log);
-        r = images_prune(s, &c->arena, &f, args->all, COLLECT_WAIT | COLLECT_STAGES, &out, &bytes,
-                         e);
+        r = images_prune(c, s, &f, args->all, COLLECT_WAIT | COLLECT_STAGES, &out, &bytes, e);
         store_close(s);
         if (r < 0)
                 return -1;
