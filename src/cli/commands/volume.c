@@ -363,6 +363,7 @@ const struct command cmd_volume_exists = {
         .name = "volume exists",
         .usage = "VOLUME",
         .help = "Exit with 0 if there is such a volume, with 1 if not",
+        .about = "For scripts: nothing is printed.",
         .min = 1,
         .max = 1,
         .needs = NEED_STORE,
