@@ -236,6 +236,16 @@ static void forwarded(sigset_t *set, const struct attach *a)
                         sigaddset(set, those[i]);
 }
 
+void attach_hold(const struct attach *a, sigset_t *ret_before)
+{
+        sigset_t set;
+
+        sigemptyset(&set);
+        if (a && a->forward_signals)
+                forwarded(&set, a);
+        sigprocmask(SIG_BLOCK, &set, ret_before);
+}
+
 int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret_end,
                int *ret_status, struct err *e)
 {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,6 +17,8 @@
 #include "kernel/tree.h"
 #include "monitor/journal.h"
 #include "oci/runtime.h"
+
+#define REMOVE_TRIES 20
 
 void ctr_event(const struct engine *g, const struct ctr *c, const char *action, const char *key,
                const char *value)
@@ -55,9 +58,20 @@ int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_requ
 /* Its monitor is dead, the container may not be. */
 static int stop_orphan(struct engine *g, const struct ctr *c, struct err *e)
 {
+        AUTO_FD int lock = ctr_lock(g, c->id, e);
         struct runtime rt = runtime_of(g);
+        struct ctr_state s;
 
-        return runtime_delete(&rt, c->id, true, e);
+        if (lock < 0)
+                return -1;
+        ctr_state(g, c, &s);
+        return s.status == CTR_LOST ? runtime_delete(&rt, c->id, true, e) : 0;
+}
+
+/* Its monitor listens already; what it is asked it answers once the container runs. */
+static bool is_starting(const struct ctr_state *s)
+{
+        return s->status == CTR_CREATED && s->monitor.monitor > 0;
 }
 
 int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, const char *why,
@@ -71,7 +85,7 @@ int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms,
         ctr_state(g, c, &s);
         if (s.status == CTR_LOST)
                 return stop_orphan(g, c, e);
-        if (!ctr_is_up(&s))
+        if (!ctr_is_up(&s) && !is_starting(&s))
                 return 0;
         /* SIGTERM would wait until it is thawed. */
         if (s.status == CTR_PAUSED && ctr_pause(g, c, false, e) < 0)
@@ -170,7 +184,7 @@ int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct e
         struct ctr renamed = *c;
         AUTO_BUF text = { 0 };
 
-        if (lock < 0)
+        if (lock < 0 || ctr_exists(g, c, e) < 0)
                 return -1;
         if (name_check(name) < 0)
                 return err_set(e, ERR_INVALID, "\"%s\" can't be a container's name", name);
@@ -184,7 +198,7 @@ int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct e
 
 /* ---- removal (E3) ---- */
 
-static int remove_run_dir(const struct engine *g, const char *id, struct err *e)
+int ctr_remove_run_dir(const struct engine *g, const char *id, struct err *e)
 {
         AUTO_ARENA a = { 0 };
         AUTO_FD int parent = open(arena_printf(&a, "%s/containers", g->places.run),
@@ -208,7 +222,7 @@ static int remove_dir(const struct engine *g, const char *id, struct err *e)
 }
 
 /* A monitor that has said "exited" uses the directories no more; its own end, with the unmounting
- * of the root, need not be waited for. */
+ * of the root, need not be waited for. One that has not been heard of may be about to. */
 static void await_monitor(const struct ctr_state *s)
 {
         AUTO_FD int pidfd = s->monitor.monitor > 0 ? sys_pidfd_open(s->monitor.monitor) : -1;
@@ -217,32 +231,57 @@ static void await_monitor(const struct ctr_state *s)
                 poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, 5000);
 }
 
-int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms, struct err *e)
+/* Brings it down, where that is allowed. */
+static int bring_down(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms,
+                      struct err *e)
 {
-        struct runtime rt = runtime_of(g);
         struct ctr_state s;
 
         ctr_state(g, c, &s);
-        if (ctr_is_up(&s) && !force) {
+        if (!force && (ctr_is_up(&s) || is_starting(&s))) {
                 err_set(e, ERR_STATE, "cannot remove container \"%s\": it is %s", c->name,
-                        ctr_status_names[s.status]);
+                        is_starting(&s) ? "starting" : ctr_status_names[s.status]);
                 return err_hint(e, "stop it first (`berth stop %.60s`), or use --force", c->name);
         }
-        if (ctr_is_up(&s) &&
+        if ((ctr_is_up(&s) || is_starting(&s)) &&
             ctr_stop(g, c, timeout_ms > 0 ? 0 : SIGKILL, timeout_ms, "berth rm", e) < 0)
                 return -1;
         ctr_state(g, c, &s);
         if (s.monitor.status != MONITOR_EXITED)
                 await_monitor(&s);
-        AUTO_FD int lock = ctr_lock(g, c->id, e);
-        if (lock < 0)
-                return -1;
-        ctr_state(g, c, &s);
-        if (ctr_is_up(&s))
-                return err_set(e, ERR_STATE, "container \"%s\" was started again", c->name);
-        if (runtime_delete(&rt, c->id, true, e) < 0 || remove_run_dir(g, c->id, e) < 0 ||
+        return 0;
+}
+
+/* Under the lock. A container without container.json is nobody's: who finds it so removes it
+ * (workspace_sweep()), should we be killed on the way. */
+static int remove_all(struct engine *g, const struct ctr *c, struct err *e)
+{
+        struct runtime rt = runtime_of(g);
+        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
+        bool was_there =
+                dir >= 0 && flock(dir, LOCK_EX) == 0 && unlinkat(dir, "container.json", 0) == 0;
+
+        if (runtime_delete(&rt, c->id, true, e) < 0 || ctr_remove_run_dir(g, c->id, e) < 0 ||
             store_container_remove(g->store, c->id, e) < 0 || remove_dir(g, c->id, e) < 0)
                 return err_in(e, "cannot remove container \"%s\"", c->name);
-        ctr_event(g, c, "remove", NULL, NULL);
+        if (was_there)
+                ctr_event(g, c, "remove", NULL, NULL);
         return 0;
+}
+
+int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms, struct err *e)
+{
+        for (int tries = 0; tries < REMOVE_TRIES; tries++) {
+                struct ctr_state s;
+
+                if (bring_down(g, c, force, timeout_ms, e) < 0)
+                        return -1;
+                AUTO_FD int lock = ctr_lock(g, c->id, e);
+                if (lock < 0)
+                        return -1;
+                ctr_state(g, c, &s);
+                if (!ctr_is_up(&s) && !is_starting(&s))
+                        return remove_all(g, c, e);
+        }
+        return err_set(e, ERR_STATE, "container \"%s\" is started again and again", c->name);
 }

@@ -333,10 +333,12 @@ int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
             const struct attach *attach, int *ret_sock, struct ctr *ret, struct err *e)
 {
         int root = -1, pair[2] = { -1, -1 }, r;
+        sigset_t before;
 
         if (create(g, a, o, ret, &root, e) < 0)
                 return -1;
         r = attach ? ctr_attach_pair(attach, pair, e) : 0;
+        attach_hold(attach, &before);
         if (r == 0)
                 r = ctr_launch(g, ret, root, pair[1], e);
         else
@@ -348,5 +350,7 @@ int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
                 fd_close(pair[0]);
         if (r < 0 && o->auto_remove)
                 ctr_remove(g, ret, true, 0, &(struct err){ 0 });
+        if (r < 0)
+                sigprocmask(SIG_SETMASK, &before, NULL);
         return r < 0 ? -1 : 0;
 }

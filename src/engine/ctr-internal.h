@@ -25,5 +25,8 @@ void ctr_join_record(const struct sandbox *box, struct json_writer *w);
 int ctr_rejoin(struct engine *g, const struct ctr *c, int dir, struct err *e);
 /* E1: a descriptor that holds the lock. */
 int ctr_lock(const struct engine *g, const char *id, struct err *e);
+/* Under the lock: 0 where the container is there still, else ERR_NOT_FOUND. */
+int ctr_exists(const struct engine *g, const struct ctr *c, struct err *e);
+int ctr_remove_run_dir(const struct engine *g, const char *id, struct err *e);
 char *duration_text(struct arena *a, int64_t ns);
 int64_t clock_now_ns(void);

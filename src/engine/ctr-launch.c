@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,19 +15,44 @@
 #include "image/snapshot.h"
 #include "monitor/monitor.h"
 
+#define LOCK_TRIES 100
+
+/* Whether fd is the lock still, and not one of a directory that was removed. */
+static bool is_lock(const struct engine *g, const char *id, int fd)
+{
+        AUTO_FD int run = ctr_run_dir(g, id, false, &(struct err){ 0 });
+        struct stat ours, there;
+
+        return run >= 0 && fstat(fd, &ours) == 0 && fstatat(run, "lock", &there, 0) == 0 &&
+               ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
 int ctr_lock(const struct engine *g, const char *id, struct err *e)
 {
-        AUTO_FD int run = ctr_run_dir(g, id, true, e);
-        int fd;
+        for (int tries = 0; tries < LOCK_TRIES; tries++) {
+                AUTO_FD int run = ctr_run_dir(g, id, true, e);
+                int fd;
 
-        if (run < 0)
-                return -1;
-        fd = openat(run, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd >= 0 && flock(fd, LOCK_EX) == 0)
-                return fd;
-        err_sys(e, errno, "cannot lock container \"%.12s\"", id);
-        fd_close(fd);
-        return -1;
+                if (run < 0)
+                        return -1;
+                fd = openat(run, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+                if (fd >= 0 && flock(fd, LOCK_EX) == 0 && is_lock(g, id, fd))
+                        return fd;
+                if (fd < 0 && errno != ENOENT)
+                        break;
+                fd_close(fd); /* removed with its container while we waited for it */
+        }
+        return err_sys(e, errno, "cannot lock container \"%.12s\"", id);
+}
+
+int ctr_exists(const struct engine *g, const struct ctr *c, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        const char *path = arena_printf(&a, "containers/%s/container.json", c->id);
+
+        if (faccessat(store_dir(g->store), path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                return 0;
+        return err_set(e, ERR_NOT_FOUND, "container \"%s\" has been removed", c->name);
 }
 
 /* ---- the root ---- */
@@ -114,6 +140,10 @@ int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, stru
 
         if (lock < 0)
                 return -1;
+        if (ctr_exists(g, c, e) < 0) {
+                ctr_remove_run_dir(g, c->id, &(struct err){ 0 });
+                return -1;
+        }
         ctr_state(g, c, &s);
         if (ctr_is_up(&s))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s already", c->name,

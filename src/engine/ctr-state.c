@@ -54,8 +54,8 @@ static bool has_started(const struct engine *g, const struct ctr *c)
 {
         AUTO_ARENA a = { 0 };
 
-        return faccessat(store_dir(g->store), arena_printf(&a, "containers/%s/ctr.log", c->id),
-                         F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        return faccessat(store_dir(g->store), arena_printf(&a, "containers/%s/exits", c->id), F_OK,
+                         AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static bool is_paused(const struct engine *g, const struct ctr *c)

@@ -131,6 +131,11 @@ int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeou
 /* Until it has exited; *ret_status its exit status. One that is not up: its last. */
 int ctr_wait(struct engine *g, const struct ctr *c, int *ret_status, struct err *e);
 
+/* Whether they are whole: records, directories, what monitors that died left behind. repair: ends
+ * and removes what is nobody's, and takes in what has no record. Findings live in a. */
+int ctr_check(struct engine *g, struct arena *a, bool repair, struct finding **ret, size_t *ret_n,
+              struct err *e);
+
 struct ctr_update {
         const char *resources; /* a linux.resources object, JSON; NULL: they stay */
         bool restart_given;

@@ -31,7 +31,7 @@ int step_settings(struct run *r, struct err *e)
 static const char *containers_dir(struct run *r)
 {
         return r->store ? arena_printf(&r->arena, "%s/containers", store_path(r->store))
-                        : arena_printf(&r->arena, "%s/containers", r->p->run);
+                        : arena_printf(&r->arena, "%s/sandboxes", r->p->run);
 }
 
 /* ---- signals ---- */
@@ -88,7 +88,7 @@ int step_workspace(struct run *r, struct err *e)
                          r->s->name);
                 return 0;
         }
-        workspace_sweep(containers, r->p->log);
+        workspace_sweep(containers, r->store, r->p->log);
         return workspace_make(containers, &o, &r->workspace, e);
 }
 
@@ -308,17 +308,10 @@ int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct 
         return status;
 }
 
-unsigned sandbox_sweep(const char *store, const char *run, const struct log *log)
+unsigned sandbox_sweep(struct store *store, const char *run, const struct log *log)
 {
-        char path[PATH_MAX];
-        unsigned gone = 0;
+        AUTO_ARENA a = { 0 };
 
-        for (int i = 0; i < 2; i++) {
-                const char *base = i ? run : store;
-                int n = base ? snprintf(path, sizeof path, "%s/containers", base) : -1;
-
-                if (n > 0 && (size_t)n < sizeof path)
-                        gone += workspace_sweep(path, log);
-        }
-        return gone;
+        return workspace_sweep(arena_printf(&a, "%s/containers", store_path(store)), store, log) +
+               workspace_sweep(arena_printf(&a, "%s/sandboxes", run), NULL, log);
 }

@@ -71,6 +71,5 @@ int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct 
                 int *ret_status, struct err *e);
 
 /* Removes what was left by runs that were killed: containers, their cgroups and directories, in the
- * store at `store` (its path; NULL: none) and in the run directory. How many that were; what could
- * not be removed is logged. */
-unsigned sandbox_sweep(const char *store, const char *run, const struct log *log);
+ * store and in the run directory. How many that were; what could not be removed is logged. */
+unsigned sandbox_sweep(struct store *store, const char *run, const struct log *log);

@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "codec/json.h"
+#include "image/store-container.h"
 #include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "kernel/tree.h"
@@ -163,7 +164,8 @@ static bool maker_lives(const char *name)
 }
 
 /* Whether it was there and is gone now. */
-static int sweep_one(int parent, const char *name, const struct log *log, struct err *e)
+static int sweep_one(int parent, const char *name, struct store *store, const struct log *log,
+                     struct err *e)
 {
         AUTO_FD int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         AUTO_ARENA a = { 0 };
@@ -185,11 +187,13 @@ static int sweep_one(int parent, const char *name, const struct log *log, struct
                 if (runtime_delete(&rt, name, true, e) < 0)
                         return -1;
         }
+        if (store && container_id_ok(name) && store_container_remove(store, name, e) < 0)
+                return -1;
         r = tree_remove(parent, name);
         return r < 0 ? err_sys(e, r, "cannot remove \"%s\"", name) : 1;
 }
 
-unsigned workspace_sweep(const char *containers, const struct log *log)
+unsigned workspace_sweep(const char *containers, struct store *store, const struct log *log)
 {
         AUTO_FD int parent = open(containers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int copy = parent < 0 ? -1 : fcntl(parent, F_DUPFD_CLOEXEC, 0);
@@ -202,7 +206,7 @@ unsigned workspace_sweep(const char *containers, const struct log *log)
 
                 if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
                         continue;
-                if (sweep_one(parent, entry->d_name, log, &e) < 0) {
+                if (sweep_one(parent, entry->d_name, store, log, &e) < 0) {
                         err_in(&e, "cannot clean up after container \"%s\"", entry->d_name);
                         log_err(log, LOG_LEVEL_WARNING, &e);
                 } else if (faccessat(parent, entry->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {

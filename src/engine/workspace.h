@@ -6,10 +6,12 @@
  *   volumes/N/    anonymous volumes
  *   container.json  of a container that lasts (ctr.h): it has this in place of record.json
  *
- * CONTAINERS is `containers` in the store for images, which may write much; in the run directory
- * for containers that keep nothing there but their record.
+ * CONTAINERS is `containers` in the store for images, which may write much; `sandboxes` in the run
+ * directory for containers that keep nothing there but their record. (`containers` in the run
+ * directory is of those that last, and never swept.)
  *
  * W1 The directory appears complete with its record, by a rename; it goes last.
+ *    A container that lasts is removed by taking container.json away first.
  * W2 It belongs to a process (a pid counts only with its start time) that holds a flock on it.
  *    Once that is gone, it and what it names is anybody's to remove: workspace_sweep(). */
 #pragma once
@@ -48,7 +50,8 @@ int workspace_make(const char *containers, const struct workspace_owner *o, stru
 /* Removes it with what is in it. Takes one that was never made. */
 int workspace_remove(struct workspace *w, struct err *e);
 
-/* Removes what killed processes left below containers: cgroups, the runtime's state, directories.
- * Returns how many containers that were; failures are logged. A directory that isn't there has
- * none. */
-unsigned workspace_sweep(const char *containers, const struct log *log);
+/* Removes what killed processes left below containers: cgroups, the runtime's state, directories,
+ * and in store's index (may be NULL) the name of one that was being made or removed. Returns how
+ * many containers that were; failures are logged. A directory that isn't there has none. */
+struct store;
+unsigned workspace_sweep(const char *containers, struct store *store, const struct log *log);

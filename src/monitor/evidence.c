@@ -23,6 +23,11 @@ static int64_t now_ns(void)
         return now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void evidence_place(int dir)
+{
+        mkdirat(dir, "exits", 0700); /* where it can't be made, saving says so */
+}
+
 void evidence_begin(struct evidence *v, const struct cgroup *c)
 {
         v->asked = (struct asked){ 0 };

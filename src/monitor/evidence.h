@@ -43,6 +43,8 @@ struct evidence {
         int kmsg; /* /dev/kmsg, positioned at the start; or -1 */
 };
 
+/* Makes the directory of the records: that it is there says that the container ran once. */
+void evidence_place(int dir);
 /* At the start of a life: opens the kernel log, reads the first counters. cgroup as in the
  * record's state. */
 void evidence_begin(struct evidence *v, const struct cgroup *c);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -47,8 +48,9 @@ struct monitor {
         int64_t start_at; /* the next life; NEVER */
         int64_t sample_at;
         unsigned quick_deaths;
-        bool stop;    /* asked for: no restart */
-        bool restart; /* asked for: start again at once */
+        bool stop;     /* asked for: no restart */
+        bool restart;  /* asked for: start again at once */
+        bool attended; /* who started it was told of its end, and does what is to be done then */
         int wait_status;
 };
 
@@ -151,6 +153,7 @@ static void life_began(struct monitor *m)
         m->state.health = m->config.health.test.n ? HEALTH_BEGINNING : HEALTH_OFF;
         m->state.health_failures = 0;
         save_state(m); /* M2 */
+        evidence_place(MONITOR_FD_BUNDLE);
         tell(m, "start", NULL, 0);
 }
 
@@ -292,7 +295,7 @@ static void end_life(struct monitor *m)
         }
         announce_exit(m, exit_code);
         if (m->phase == PHASE_DONE)
-                streams_finish(&m->streams, exit_code);
+                m->attended = streams_finish(&m->streams, exit_code);
 }
 
 /* ---- requests ---- */
@@ -312,6 +315,7 @@ static void on_request(void *ctx, struct streams_client *c, const struct wire_re
                 m->stop = q->op == WIRE_STOP;
                 m->restart = q->op == WIRE_RESTART;
                 asked_by(m, who.pid, who.uid, sig, q->why);
+                streams_hurry(&m->streams, now_ms());
                 begin_stop(m, q->signal, q->timeout_ms);
                 return; /* answered when it has happened */
         case WIRE_WAIT:
@@ -427,7 +431,7 @@ static void tick(struct monitor *m, int64_t now)
                 m->state.status = MONITOR_EXITED;
                 save_state(m);
                 streams_reply_all(&m->streams, WIRE_STOP, &reply);
-                streams_finish(&m->streams, m->state.exit_code);
+                m->attended = streams_finish(&m->streams, m->state.exit_code);
         } else if (m->phase == PHASE_WAITING && now >= m->start_at) {
                 start_again(m);
         }
@@ -568,7 +572,7 @@ int monitor_refuse(const struct err *e)
         return 1;
 }
 
-static void run_on_exit(const struct strings *command)
+static void run_on_exit(const struct strings *command, const char *bundle)
 {
         char *argv[32];
         size_t n = MIN(command->n, ARRAY_SIZE(argv) - 1);
@@ -581,7 +585,11 @@ static void run_on_exit(const struct strings *command)
         argv[n] = NULL;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        execv(argv[0], argv);
+        /* In our mount namespace the root is still in the way of who removes the directory. */
+        if (chdir(bundle) == 0)
+                umount2("rootfs", MNT_DETACH);
+        if (chdir("/") == 0)
+                execv(argv[0], argv);
         _exit(127);
 }
 
@@ -612,6 +620,7 @@ int monitor_run(const char *program)
         unlinkat(MONITOR_FD_RUN, "ctl", 0);
         log_file_close(&m.streams.log);
         evidence_done(&m.evidence);
-        run_on_exit(&m.config.on_exit);
+        if (!m.attended)
+                run_on_exit(&m.config.on_exit, m.config.bundle);
         return 0;
 }

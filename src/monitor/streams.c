@@ -208,6 +208,7 @@ static void client_request(struct streams *s, struct streams_client *c, streams_
         q.why[sizeof q.why - 1] = 0;
         c->op = q.op;
         c->flags = q.flags;
+        c->patient = q.flags & WIRE_PRIMARY;
         if (q.op == WIRE_ATTACH) {
                 struct wire_reply r = { .tty = s->tty };
 
@@ -286,7 +287,7 @@ int streams_due(const struct streams *s, int64_t now_ms)
         if (log_file_waiting(&s->log))
                 due = s->last_ms + STREAMS_IDLE_MS;
         for (int i = 0; i < STREAMS_CLIENTS; i++)
-                if (s->clients[i].owes && !(s->clients[i].flags & WIRE_PRIMARY))
+                if (s->clients[i].owes && !s->clients[i].patient)
                         due = MIN(due, s->clients[i].deadline);
         return due == INT64_MAX ? -1 : (int)MAX(due - now_ms, (int64_t)0);
 }
@@ -298,7 +299,7 @@ void streams_tick(struct streams *s, int64_t now_ms)
         for (int i = 0; i < STREAMS_CLIENTS; i++) {
                 struct streams_client *c = &s->clients[i];
 
-                if (c->owes && !(c->flags & WIRE_PRIMARY) && now_ms >= c->deadline)
+                if (c->owes && !c->patient && now_ms >= c->deadline)
                         drop(c);
         }
         if (streams_busy(s))
@@ -315,10 +316,11 @@ void streams_close(struct streams *s)
         s->typed_len = 0;
 }
 
-void streams_finish(struct streams *s, int exit_code)
+bool streams_finish(struct streams *s, int exit_code)
 {
         char packet[1 + sizeof(int32_t)] = { WIRE_EXIT };
         int32_t code = exit_code;
+        bool primary = false;
 
         memcpy(packet + 1, &code, sizeof code);
         for (int i = 0; i < STREAMS_CLIENTS; i++) {
@@ -326,7 +328,18 @@ void streams_finish(struct streams *s, int exit_code)
 
                 if (c->sock < 0 || c->op != WIRE_ATTACH)
                         continue;
-                send(c->sock, packet, sizeof packet, MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (send(c->sock, packet, sizeof packet, MSG_DONTWAIT | MSG_NOSIGNAL) > 0 &&
+                    (c->flags & WIRE_PRIMARY))
+                        primary = true;
                 drop(c);
+        }
+        return primary;
+}
+
+void streams_hurry(struct streams *s, int64_t now_ms)
+{
+        for (int i = 0; i < STREAMS_CLIENTS; i++) {
+                s->clients[i].patient = false;
+                s->clients[i].deadline = now_ms + STREAMS_PATIENCE_MS;
         }
 }

@@ -24,6 +24,7 @@ struct streams_client {
         uint32_t flags;
         uint32_t op;      /* 0: its request has not come; WIRE_ATTACH, or what it waits for */
         bool owes;        /* the chunk under way has not been sent to it */
+        bool patient;     /* it is waited for as long as it likes */
         int64_t deadline; /* ms, monotonic: until when we wait for it */
 };
 
@@ -63,8 +64,11 @@ void streams_reply_all(struct streams *s, uint32_t op, const struct wire_reply *
 /* The container has ended: what its pipes still hold goes where it belongs; never waits for more.
  * */
 void streams_drain(struct streams *s);
-/* Tells the attached how it ended and lets them go. */
-void streams_finish(struct streams *s, int exit_code);
+/* Tells the attached how it ended and lets them go. Whether a primary client was among them. */
+bool streams_finish(struct streams *s, int exit_code);
+/* Somebody wants the container to end: from now on nobody is waited for longer than
+ * STREAMS_PATIENCE_MS. */
+void streams_hurry(struct streams *s, int64_t now_ms);
 /* Whether a chunk still waits for a client. */
 bool streams_busy(const struct streams *s);
 void streams_close(struct streams *s); /* the container's ends; clients and log stay */

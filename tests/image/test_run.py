@@ -173,7 +173,7 @@ class TestOurs:
         for line in ("engine: use-image", "engine: mount layer", "engine: mount overlay", "engine: make-volume",
                      "engine: write-files", "host: make-state-dir"):
             assert line in out
-        assert not (berth.root / "containers").exists() and not (berth.runroot / "containers").exists()
+        assert not (berth.root / "containers").exists() and not (berth.runroot / "sandboxes").exists()
 
     def test_plan_of_what_is_not_here(self, berth, registry, repo):
         ref = registry.push(kit.busybox(), f"{repo}:1")
@@ -438,9 +438,9 @@ class TestLeft:
         process = berth.popen("run", "--rm", "--name", name, "host", "sleep", "100")
         assert kit.eventually(lambda: (berth.runroot / "oci" / name / "state.json").exists())
         kit.kill_and_wait(process)
-        assert (berth.runroot / "containers" / name / "record.json").exists()
+        assert (berth.runroot / "sandboxes" / name / "record.json").exists()
         berth(*command).ok()
-        assert not (berth.runroot / "containers" / name).exists() and not self.cgroups(name)
+        assert not (berth.runroot / "sandboxes" / name).exists() and not self.cgroups(name)
 
     @pytest.mark.fast
     def test_the_living_are_left_alone(self, berth, loaded):

@@ -60,6 +60,9 @@ static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr
         if (attach_run(sock, &attach, pidfd, &end, &status, e) < 0)
                 return -1;
         fd_close(sock);
+        if (end == ATTACH_EXITED && ctr->auto_remove &&
+            ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)
+                log_warning(&c->log, "container \"%s\" could not be removed", ctr->name);
         return end == ATTACH_EXITED ? status : 0;
 }
 
@@ -70,9 +73,13 @@ static int start_one(struct engine *g, const struct ctr *c, void *args, struct e
         ctr_state(g, c, &s);
         if (ctr_is_up(&s))
                 return 0; /* as docker: it is what was asked for */
-        return ctr_start(g, c, NULL, NULL, e) < 0
-                       ? err_in(e, "cannot start container \"%s\"", c->name)
-                       : 0;
+        if (ctr_start(g, c, NULL, NULL, e) == 0)
+                return 0;
+        ctr_state(g, c, &s);
+        if (e->code != ERR_STATE || !ctr_is_up(&s))
+                return err_in(e, "cannot start container \"%s\"", c->name);
+        err_clear(e); /* another was quicker */
+        return 0;
 }
 
 static int run_start(struct ctx *c, void *p, int argc, char **argv, struct err *e)
@@ -95,8 +102,8 @@ static int run_start(struct ctx *c, void *p, int argc, char **argv, struct err *
 }
 
 static const struct opt start_opts[] = {
-        ALL("Start all containers"),
-        FLAG(struct life_args, attach, 0, "attach",
+        FLAG(struct life_args, all, 0, "all", "Start all containers"),
+        FLAG(struct life_args, attach, 'a', "attach",
              "Show what it prints, and return with its exit status"),
         FLAG(struct life_args, interactive, 'i', "interactive", "Attach, with our input too"),
         STR(struct life_args, detach_keys, 0, "detach-keys", "KEYS",

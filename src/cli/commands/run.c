@@ -120,7 +120,7 @@ static void print_id(const struct ctr *ctr)
         fd_write_all(STDOUT_FILENO, line.s, line.len);
 }
 
-/* Removes itself without us, when it ends. */
+/* Removes itself without us, when it ends and we have been killed or have detached. */
 static int plan_removal(struct ctx *c, struct engine *g, struct ctr_options *o, struct err *e)
 {
         char self[PATH_MAX];
@@ -154,7 +154,9 @@ static int attended(struct engine *g, const struct ctr *ctr, const struct attach
         fd_close(sock);
         if (end == ATTACH_LOST) {
                 err_set(e, ERR_UNAVAILABLE, "the monitor of container \"%s\" died", ctr->name);
-                return err_hint(e, "`berth ps -a` tells what became of it");
+                err_hint(e, "`berth ps -a` tells what became of it");
+                log_err(g->places.log, LOG_LEVEL_ERROR, e);
+                return EXIT_ENGINE;
         }
         if (end == ATTACH_EXITED && ctr->auto_remove &&
             ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)
@@ -230,7 +232,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         }
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        r = args->detach && args->rm ? plan_removal(c, &g, &o, e) : 0;
+        r = args->rm ? plan_removal(c, &g, &o, e) : 0;
         if (r == 0)
                 r = run_ctr(c, &g, args, &o, e);
         engine_close(&g);

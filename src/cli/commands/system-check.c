@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/system.h"
+#include "cli/ctr-args.h"
 #include "codec/json.h"
 #include "engine/sandbox.h"
 #include "image/store.h"
@@ -59,31 +60,46 @@ static void put_text(const struct check_args *args, const struct finding *v, siz
                            args->deep ? "" : " (layers were not read: --deep does)");
         if (n > 0)
                 buf_printf(out, "%zu problem%s%s\n", n, n == 1 ? "" : "s",
-                           args->repair ? ", repaired" : " found: --repair makes them good");
+                           args->repair ? "" : " found: --repair makes good what it can");
+}
+
+static struct finding *both(struct arena *a, const struct finding *one, size_t *n,
+                            const struct finding *other, size_t nother)
+{
+        struct finding *v = arena_array(a, struct finding, *n + nother + 1);
+
+        for (size_t i = 0; i < *n; i++)
+                v[i] = one[i];
+        for (size_t i = 0; i < nother; i++)
+                v[*n + i] = other[i];
+        *n += nother;
+        return v;
 }
 
 static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         struct check_args *args = p;
-        struct finding *found;
+        struct finding *found, *more;
+        size_t n, nmore, open = 0;
         AUTO_BUF out = { 0 };
-        struct store *s;
-        size_t n, open = 0;
+        struct engine g;
         int r;
 
         if (args->format && !str_eq(args->format, "json"))
                 return err_set(e, ERR_INVALID, "--format: only json is understood");
         if (args->deep && args->quick)
                 return err_set(e, ERR_INVALID, "--deep and --quick exclude each other");
-        if (store_open(c->globals.root, &c->log, &s, e) < 0)
+        if (ctr_engine(c, &g, e) < 0)
                 return -1;
         if (args->repair)
-                sandbox_sweep(store_path(s), c->globals.runroot ? c->globals.runroot : "/run/berth",
-                              &c->log);
-        r = store_check(s, &c->arena, args->deep, args->repair, &found, &n, e);
-        store_close(s);
+                sandbox_sweep(g.store, g.places.run, &c->log);
+        r = store_check(g.store, &c->arena, args->deep, args->repair, &found, &n, e);
+        if (r == 0)
+                r = ctr_check(&g, &c->arena, args->repair, &more, &nmore, e);
+        engine_close(&g);
         if (r < 0)
                 return -1;
+        found = both(&c->arena, found, &n, more, nmore);
         if (args->json || args->format)
                 put_json(found, n, &out);
         else

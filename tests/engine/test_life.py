@@ -1,0 +1,518 @@
+"""The life of containers by berth's commands: what each does, prints and returns; podman beside it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import kit
+import pytest
+from enginekit import IMAGE, Terminal, eventually, processes_of
+
+HEX = re.compile(r"[0-9a-f]{64}\n")
+
+
+# ---- create, start, ps, rm ----
+
+
+@pytest.mark.fast
+def test_create_start_and_remove(engine):
+    made = engine("create", "--name", "web", IMAGE, "sh", "-c", "echo out; echo err >&2; exit 3").ok()
+    assert HEX.fullmatch(made.out), made.out
+    id = made.out.strip()
+    assert engine.state("web") == ("created", 0)
+    assert engine("start", "web").ok().out == "web\n"
+    engine.becomes("web", "exited")
+    assert engine.state("web") == ("exited", 3)
+    shown = engine("logs", "web").ok()
+    assert (shown.out, shown.err) == ("out\n", "err\n")
+    assert engine("wait", "web").ok().out == "3\n"
+    assert engine("rm", "web").ok().out == "web\n"
+    assert engine.state("web") is None
+    assert engine.actions(id) == ["create", "start", "die", "remove"]
+
+
+def test_names_ids_and_prefixes(engine):
+    id = engine.up("sleep", "100", flags=("--name", "one"))
+    for name in ("one", id, id[:12], id[:4]):
+        assert engine("ps", "-q", "--filter", f"id={id[:12]}").ok().out.strip() == id[:12]
+        assert engine("pause", name).ok().out == f"{name}\n"
+        assert engine.state("one")[0] == "paused"
+        assert engine("unpause", name).ok().out == f"{name}\n"
+    taken = engine("create", "--name", "one", IMAGE)
+    taken.failed("already in use", code=125)
+    assert engine("rename", "one", "two").ok()
+    engine("rm", "one").failed("no such container")
+    assert engine("rm", "-f", "one").ok().out == ""
+    assert engine("rm", "-f", "two").ok().out == "two\n"
+
+
+def test_several_all_and_latest(engine):
+    for name in ("a", "b", "c"):
+        engine.up("sleep", "100", flags=("--name", name))
+    assert engine("stop", "-t", "0", "a", "none", "b").out == "a\nb\n"
+    assert engine("stop", "-t", "0", "none").code == 1
+    assert engine("ps", "--format", "{{.Names}}").ok().out == "c\n"
+    assert engine("ps", "-a", "--format", "{{.Names}}").ok().out == "c\nb\na\n"
+    assert engine("ps", "-l", "--format", "{{.Names}}").ok().out == "c\n"
+    assert engine("start", "-a", "a", "b").code != 0  # --attach takes one
+    assert engine("start", "a", "b").ok().out == "a\nb\n"
+    assert engine("kill", "-a").ok().out.count("\n") == 3
+    for name in "abc":
+        engine.becomes(name, "exited")
+    assert engine.state("a")[1] == 137
+    assert engine("start", "-l").ok()
+    assert engine.state("c")[0] == "running"
+    assert engine("rm", "a", "b", "c").code == 1  # c runs
+    assert engine("rm", "-fl").ok()
+    assert engine.ids() == []
+
+
+def test_filters(engine):
+    engine.up("sleep", "100", flags=("--name", "up", "--label", "tier=web"))
+    engine("create", "--name", "new", "--label", "tier=db", IMAGE).ok()
+    engine.run("--name", "done", IMAGE, "sh", "-c", "exit 4")
+
+    def names(*filters):
+        flags = [w for f in filters for w in ("--filter", f)]
+        return sorted(engine("ps", "-a", *flags, "--format", "{{.Names}}").ok().out.split())
+
+    assert names("status=running") == ["up"]
+    assert names("status=created") == ["new"]
+    assert names("status=created", "status=exited") == ["done", "new"]
+    assert names("exited=4") == ["done"]
+    assert names("label=tier") == ["new", "up"]
+    assert names("label=tier=web") == ["up"]
+    assert names("name=ne", "name=up") == ["done", "new", "up"]
+    assert names("status=running", "label=tier=db") == []
+    assert names(f"ancestor={IMAGE}") == ["done", "new", "up"]
+    assert names("before=new") == ["up"]
+    assert names("since=new") == ["done"]
+    engine("ps", "--filter", "colour=red").failed("colour")
+    engine("rm", "-fa").ok()
+
+
+def test_start_of_one_that_runs_is_no_error(engine):
+    engine.up("sleep", "100", flags=("--name", "web"))
+    pid = engine.json("ps", "--format", "json")[0]["Pid"]
+    assert engine("start", "web").ok().out == "web\n"
+    assert engine.json("ps", "--format", "json")[0]["Pid"] == pid
+    engine("rm", "web").failed("running")
+    assert engine("rm", "-f", "web").ok()
+
+
+def test_two_starts_at_once(engine):
+    engine("create", "--name", "web", IMAGE, "sleep", "100").ok()
+    for _ in range(5):
+        started = [engine.popen("start", "web") for _ in range(4)]
+        assert [p.wait(30) for p in started] == [0, 0, 0, 0]
+        id = engine.ids()[0]
+        assert len(processes_of(id)) == 1
+        engine("stop", "-t", "0", "web").ok()
+    assert engine.actions(id).count("start") == 5
+    engine("rm", "web").ok()
+
+
+# ---- exit codes ----
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("script,code", [("exit 0", 0), ("exit 1", 1), ("exit 200", 200), ("kill -9 $$; exit 8", 8),
+                                         ("trap - TERM; kill -TERM $$; sleep 1; exit 7", 7)])
+def test_exit_codes(engine, script, code):
+    assert engine.sh(script).code == code
+
+
+@pytest.mark.parametrize("words,code", [(("/nosuch",), 127), (("/etc/passwd",), 126), (("nosuch",), 127)])
+def test_what_can_not_be_run(engine, podman, words, code):
+    ours = engine.run("--rm", IMAGE, *words)
+    assert ours.code == code, ours
+    assert podman("run", "--rm", IMAGE, *words).returncode == code
+    assert engine.ids() == []
+
+
+# commands on a container in a state: exit codes as podman's
+CASES = [
+    ("created", ("rm", "X")), ("created", ("stop", "X")), ("created", ("kill", "X")), ("created", ("pause", "X")),
+    ("created", ("exec", "X", "true")), ("created", ("logs", "X")), ("created", ("unpause", "X")),
+    ("running", ("rm", "X")), ("running", ("exec", "X", "true")), ("running", ("exec", "X", "false")),
+    ("running", ("exec", "X", "nosuch")), ("running", ("unpause", "X")), ("running", ("rename", "X", "X")),
+    ("running", ("kill", "-s", "NOSUCH", "X")), ("running", ("stop", "-t", "0", "X")), ("running", ("start", "X")),
+    ("exited", ("rm", "X")), ("exited", ("stop", "X")), ("exited", ("kill", "X")), ("exited", ("logs", "X")),
+    ("exited", ("exec", "X", "true")), ("exited", ("wait", "X")), ("exited", ("start", "-a", "X")),
+    ("paused", ("exec", "X", "true")), ("paused", ("pause", "X")), ("paused", ("rm", "X")),
+    ("none", ("rm", "X")), ("none", ("stop", "X")), ("none", ("kill", "X")), ("none", ("logs", "X")),
+    ("none", ("start", "X")), ("none", ("exec", "X", "true")), ("none", ("wait", "X")), ("none", ("rm", "-f", "X")),
+]
+# Where exit statuses differ in their number and not in their meaning: ours is the first.
+NUMBERS = {("none", "exec"): (125, 1), ("created", "exec"): (125, 255), ("exited", "exec"): (125, 255),
+           ("paused", "exec"): (125, 255)}
+
+
+def enter(run, state, name):
+    if state == "created":
+        run("create", "--name", name, IMAGE, "sleep", "100")
+    elif state == "exited":
+        run("run", "--name", name, IMAGE, "sh", "-c", "exit 5")
+    elif state != "none":
+        run("run", "-d", "--name", name, IMAGE, "sleep", "100")
+        if state == "paused":
+            run("pause", name)
+
+
+@pytest.mark.parametrize("state,words", CASES, ids=lambda v: v if isinstance(v, str) else "-".join(v))
+def test_as_podman(engine, podman, state, words):
+    name = "peer"
+    words = [name if w == "X" else w for w in words]
+    if state == "paused":
+        if podman("run", "-d", "--name", name, IMAGE, "sleep", "100").returncode or podman("pause", name).returncode:
+            podman("rm", "-f", name)
+            pytest.skip("this podman cannot pause here")
+        podman("rm", "-f", name)
+    enter(podman, state, name)
+    theirs = podman(*words)
+    podman("rm", "-f", "-t", "0", name)
+    enter(engine, state, name)
+    ours = engine(*words)
+    engine("rm", "-f", name).ok()
+    if (state, words[0]) in NUMBERS and theirs.returncode:
+        assert ours.code == NUMBERS[state, words[0]][0], ours
+    else:
+        assert (ours.code == 0) == (theirs.returncode == 0), (ours, theirs)
+        if ours.code and words[0] in ("exec", "start") and state != "none":
+            assert ours.code == theirs.returncode, (ours, theirs)
+    if ours.code == 0:
+        assert ours.out.splitlines()[-1:] == theirs.stdout.splitlines()[-1:] or words[0] == "rm", (ours, theirs)
+    else:
+        assert "peer" in ours.err or "NOSUCH" in ours.err, ours
+
+
+# ---- stopping ----
+
+
+def test_stop_asks_then_kills(engine):
+    engine.up("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done", flags=("--name", "deaf"))
+    assert eventually(lambda: "ready" in engine("logs", "deaf").out)
+    before = time.monotonic()
+    engine("stop", "-t", "1", "deaf").ok()
+    assert 0.9 < time.monotonic() - before < 6
+    assert engine.state("deaf") == ("exited", 137)
+    id = engine.ids()[0]
+    asked = engine.exits(id)[-1]["asked"]
+    assert asked["why"] == "berth stop" and asked["command"] == "berth", asked
+    engine("rm", "deaf").ok()
+
+
+def test_stop_by_a_signal_of_its_own(engine):
+    script = "trap 'echo usr1; exit 9' USR1; trap 'exit 8' TERM; echo ready; while :; do sleep 0.1; done"
+    for flags, stop, code in ((("--stop-signal", "USR1"), (), 9), ((), ("--signal", "SIGUSR1"), 9), ((), (), 8)):
+        engine.up("sh", "-c", script, flags=("--name", "s", *flags))
+        assert eventually(lambda: "ready" in engine("logs", "s").out)
+        engine("stop", *stop, "s").ok()
+        assert engine.state("s") == ("exited", code)
+        engine("rm", "s").ok()
+
+
+def test_stop_timeout_of_its_own(engine):
+    engine.up("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", flags=("--name", "s", "--stop-timeout", "1"))
+    time.sleep(0.3)
+    before = time.monotonic()
+    engine("stop", "s").ok()
+    assert time.monotonic() - before < 7
+    engine("rm", "s").ok()
+
+
+def test_a_life_of_limited_length(engine):
+    before = time.monotonic()
+    done = engine.run("--rm", "--timeout", "1", "--stop-timeout", "1", IMAGE, "sleep", "100")
+    assert time.monotonic() - before < 12
+    assert done.code != 0, done
+
+
+def test_restart_and_its_policy(engine):
+    engine.up("sh", "-c", "echo life; exit 1", flags=("--name", "s", "--restart", "on-failure:2"))
+    engine.becomes("s", "exited", 20)
+    assert engine("logs", "s").ok().out == "life\n" * 3
+    id = engine.ids()[0]
+    assert len(engine.exits(id)) == 3 and engine.monitor_state(id)["restarts"] == 2
+    engine("rm", "s").ok()
+    engine.up("sleep", "100", flags=("--name", "t"))
+    pid = engine.json("ps", "--format", "json")[0]["Pid"]
+    assert engine("restart", "-t", "0", "t").ok().out == "t\n"
+    assert engine.json("ps", "--format", "json")[0]["Pid"] not in (0, pid)
+    engine("stop", "-t", "0", "t").ok()
+    assert engine("restart", "t").ok()
+    assert engine.state("t")[0] == "running"
+    engine("rm", "-f", "t").ok()
+
+
+def test_stop_ends_a_policy_that_waits(engine):
+    engine.up("sh", "-c", "exit 1", flags=("--name", "s", "--restart", "always"))
+    time.sleep(2)
+    engine("stop", "s", timeout=10).ok()
+    assert engine.state("s")[0] == "exited"
+    time.sleep(1)
+    assert engine.state("s")[0] == "exited"
+    engine("rm", "s").ok()
+
+
+def test_a_health_check(engine):
+    engine.up("sh", "-c", "sleep 100", flags=(
+        "--name", "s", "--health-cmd", "test -e /ok", "--health-interval", "200ms", "--health-retries", "2"))
+    assert eventually(lambda: "unhealthy" in engine("ps").out, 20)
+    engine("exec", "s", "touch", "/ok").ok()
+    assert eventually(lambda: "(healthy)" in engine("ps").out, 20)
+    assert engine("ps", "-q", "--filter", "health=healthy").ok().out
+    engine("rm", "-f", "s").ok()
+
+
+# ---- the command that runs it ----
+
+
+@pytest.mark.fast
+def test_input_and_output_are_passed_on(engine):
+    data = os.urandom(300_000).hex()
+    assert engine.run("-i", "--rm", IMAGE, "cat", input=data).ok().out == data
+    assert engine.run("--rm", IMAGE, "cat", input=data).ok().out == ""
+    done = engine.sh("echo a; echo b >&2")
+    assert (done.out, done.err) == ("a\n", "b\n")
+
+
+def test_remove_of_itself(engine, tmp_path):
+    cid = tmp_path / "cid"
+    id = engine.run("-d", "--rm", "--cidfile", cid, IMAGE, "sleep", "0.3").ok().out.strip()
+    assert cid.read_text() == id
+    assert eventually(lambda: not engine.ids())
+    engine.run("-d", "--cidfile", cid, IMAGE, "true").failed("cidfile", code=125)
+    for _ in range(10):  # the name is free when the command returns
+        assert engine.run("--rm", "--name", "again", IMAGE, "true").ok()
+
+
+def test_signals_are_passed_on(engine):
+    script = "trap 'echo got; exit 6' TERM; echo ready; while :; do sleep 0.1; done"
+    process = engine.popen("run", "--rm", IMAGE, "sh", "-c", script, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.read() == b"got\n"
+    assert process.wait(10) == 6
+    process.stdout.close()
+
+
+def test_an_early_signal_leaves_nothing(engine):
+    for delay in (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2):
+        process = engine.popen("run", "--rm", IMAGE, "sh", "-c", "trap 'exit 6' TERM; while :; do sleep 0.05; done")
+        time.sleep(delay)
+        end = time.monotonic() + 20
+        while process.poll() is None:
+            assert time.monotonic() < end
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        # What was created and not started is listed; nothing runs.
+        assert eventually(lambda: not engine("ps", "-q").ok().out), delay
+    engine("rm", "-fa").ok()
+    engine("system", "check", "--repair")
+
+
+def test_on_a_terminal(engine):
+    t = Terminal(engine.argv("run", "--rm", "-it", "--name", "t", IMAGE, "sh"), engine.env, rows=31, cols=97)
+    t.type("tty\n")
+    t.expect("/dev/pts/0")
+    t.type("exit 5\n")
+    assert t.wait() == 5
+    assert engine.ids() == []
+
+
+def test_the_terminal_s_size_follows(engine):
+    script = "trap 'echo changed' WINCH; echo ready; while :; do sleep 0.1; done"
+    t = Terminal(engine.argv("run", "--rm", "-it", "--name", "t", IMAGE, "sh", "-c", script), engine.env)
+    t.expect("ready")
+    t.resize(40, 100)
+    os.kill(t.pid, signal.SIGWINCH)
+    t.expect("changed")
+    engine("rm", "-f", "t").ok()
+    assert t.wait() == 137
+
+
+def test_detach_and_attach(engine):
+    t = Terminal(engine.argv("run", "-it", "--name", "t", IMAGE, "sh"), engine.env)
+    t.type("echo a$((1+1))\n")
+    t.expect("a2")
+    t.type("\x10\x11")
+    assert t.wait() == 0
+    assert engine.state("t")[0] == "running"
+    t = Terminal(engine.argv("attach", "--detach-keys", "ctrl-x", "t"), engine.env)
+    t.type("echo b$((1+1))\n")
+    t.expect("b2")
+    t.type("\x10\x11echo c$((1+1))\n")  # not the keys now
+    t.expect("c2")
+    t.type("\x18")
+    assert t.wait() == 0
+    t = Terminal(engine.argv("attach", "t"), engine.env)
+    t.type("exit 4\n")
+    assert t.wait() == 4
+    engine("rm", "t").ok()
+
+
+def test_a_detached_one_removes_itself(engine):
+    t = Terminal(engine.argv("run", "--rm", "-it", "--name", "t", IMAGE, "sh"), engine.env)
+    t.type("echo a$((1+1))\n")
+    t.expect("a2")
+    t.type("\x10\x11")
+    assert t.wait() == 0
+    assert engine.state("t")[0] == "running"
+    engine("stop", "-t", "0", "t").ok()
+    assert eventually(lambda: not engine.ids())
+
+
+def test_attach_sees_the_end(engine):
+    engine.up("sh", "-c", "sleep 0.7; echo late; exit 3", flags=("--name", "t"))
+    done = engine("attach", "t")
+    assert (done.out, done.code) == ("late\n", 3)
+    engine("attach", "t").failed("not running")
+    engine("rm", "t").ok()
+
+
+def test_start_attached(engine):
+    engine("create", "-i", "--name", "t", IMAGE, "sh", "-c", "cat; exit 3").ok()
+    for _ in range(2):
+        done = engine("start", "-ai", "t", input="hello\n")
+        assert (done.out, done.code) == ("hello\n", 3)
+    engine("rm", "t").ok()
+
+
+# ---- exec ----
+
+
+@pytest.mark.fast
+def test_exec(engine):
+    engine.up("sleep", "100", flags=("--name", "t", "-e", "A=1", "-w", "/home"))
+    assert engine("exec", "t", "sh", "-c", "echo $A; pwd; id -u; exit 9", ).out == "1\n/home\n0\n"
+    assert engine("exec", "t", "sh", "-c", "exit 9").code == 9
+    assert engine("exec", "-e", "A=2", "-w", "/tmp", "-u", "web", "t", "sh", "-c", "echo $A; pwd; id -u").out == (
+        "2\n/tmp\n1000\n")
+    assert engine("exec", "-i", "t", "cat", input="in\n").ok().out == "in\n"
+    assert engine("exec", "t", "cat", input="in\n").ok().out == ""
+    assert engine("exec", "-d", "t", "sh", "-c", "touch /there").ok().out == ""
+    assert eventually(lambda: engine("exec", "t", "test", "-e", "/there").code == 0)
+    assert engine("exec", "t", "/etc/passwd").code == 126
+    engine("rm", "-f", "t").ok()
+
+
+def test_exec_on_a_terminal(engine):
+    engine.up("sleep", "100", flags=("--name", "t"))
+    t = Terminal(engine.argv("exec", "-it", "t", "sh"), engine.env)
+    t.type("tty; exit 7\n")
+    t.expect("/dev/pts/0")
+    assert t.wait() == 7
+    engine("rm", "-f", "t").ok()
+
+
+# ---- logs ----
+
+
+def test_logs_tail_times_and_streams(engine):
+    engine.run("--name", "t", IMAGE, "sh", "-c", "seq 1 20; echo err >&2").ok()
+    assert engine("logs", "--tail", "3", "t").ok().out.split()[-2:] == ["19", "20"]
+    assert engine("logs", "--tail", "0", "t").ok().out == ""
+    stamped = engine("logs", "-t", "t").ok().out.splitlines()
+    assert len(stamped) == 20 and all(re.match(r"\d{4}-\d\d-\d\dT\S+ \d+$", line) for line in stamped), stamped
+    assert engine("logs", "--since", "1h", "t").ok().out.split() == [str(n) for n in range(1, 21)]
+    assert engine("logs", "--until", "1h", "t").ok().out == ""
+    assert engine("logs", "-n", "t").ok().out.startswith("t 1\n")
+    engine("logs", "--since", "yesterday-ish", "t").failed("no time")
+    engine("rm", "t").ok()
+
+
+@pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
+def test_following_ends_with_the_container(engine, driver):
+    flags = ("--log-driver", driver, "--log-opt", "max-size=20k", "--log-opt", "max-file=2", "--name", "t")
+    engine.up("sh", "-c", "for i in $(seq 1 3000); do echo line $i; done; sleep 0.5; echo end", flags=flags)
+    shown = engine("logs", "-f", "t", timeout=30).ok().out.splitlines()
+    assert shown[-1] == "end"
+    numbers = [int(line.split()[1]) for line in shown[:-1] if line.startswith("line ")]
+    assert numbers == list(range(numbers[0], 3001)), "lines are lost between rotations"
+    engine("rm", "t").ok()
+
+
+def test_no_log(engine):
+    engine.run("--name", "t", "--log-driver", "none", IMAGE, "echo", "hi").ok()
+    engine("logs", "t").failed("keeps nothing")
+    engine("rm", "t").ok()
+
+
+# ---- evidence ----
+
+
+def test_evidence_outlives_the_cgroup(engine):
+    engine.run("--name", "t", IMAGE, "sh", "-c", "dd if=/dev/zero of=/dev/null bs=1M count=200 2>/dev/null; exit 3")
+    id = engine.ids()[0]
+    assert processes_of(id) == []
+    record = engine.exits(id)[-1]
+    assert record["exitCode"] == 3 and not record["oomKilled"] and record["last"], record
+    engine("rm", "t").ok()
+
+
+@pytest.mark.needs("cgroup:memory")
+def test_memory_runs_out(engine):
+    hog = "x=a; while :; do x=$x$x$x$x; done"
+    done = engine.run("--name", "t", "-m", "16m", "--memory-swap", "16m", IMAGE, "sh", "-c", f"exec sh -c '{hog}'",
+                      timeout=60)
+    assert done.code == 137, done
+    id = engine.ids()[0]
+    record = engine.exits(id)[-1]
+    assert record["oomKilled"] and any("oom" in line.lower() for line in record["kernelLog"]), record
+    assert "oom" in engine.actions(id)
+    assert json.loads(engine("inspect", "t").ok().out)[0]["State"]["OOMKilled"] is True
+    engine("rm", "t").ok()
+
+
+@pytest.mark.needs("cgroup:memory")
+def test_a_child_s_want_of_memory_is_not_init_s(engine):
+    hog = "x=a; while :; do x=$x$x$x$x; done"
+    done = engine.run("--name", "t", "-m", "16m", "--memory-swap", "16m", IMAGE, "sh", "-c",
+                      f"sh -c '{hog}'; exit 3", timeout=60)
+    assert done.code == 3, done
+    assert not engine.exits(engine.ids()[0])[-1]["oomKilled"]
+    engine("rm", "t").ok()
+
+
+# ---- images that containers use ----
+
+
+def test_an_image_in_use_stays(engines):
+    engine = engines()
+    engine.up("sh", "-c", "while :; do sleep 0.1; done", flags=("--name", "t"))
+    engine("rmi", IMAGE).failed("container")
+    engine("image", "prune", "-af").ok()
+    engine("system", "prune", "-af").ok()
+    assert engine("exec", "t", "true").ok()
+    engine("rmi", "-f", IMAGE)
+    assert engine("exec", "t", "ls", "/bin/busybox").ok()
+    engine("stop", "-t", "0", "t").ok()
+    if engine.state("t"):  # the layers last as long as the container
+        engine("system", "prune", "-af").ok()
+        assert engine("start", "t").ok()
+        assert engine("exec", "t", "ls", "/bin/busybox").ok()
+    engine("rm", "-f", "t").ok()
+    engine("system", "prune", "-af").ok()
+    assert engine.layers() == []
+    engine.check()
+
+
+def test_sweeping_spares_what_lasts(engine):
+    engine("create", "--name", "new", IMAGE, "true").ok()
+    engine.up("sleep", "100", flags=("--name", "up"))
+    engine("system", "check", "--repair").ok()
+    engine("system", "prune", "-f").ok()
+    assert engine.state("new")[0] == "created" and engine.state("up")[0] == "running"
+    assert engine("start", "-a", "new").ok()
+    engine("rm", "-fa").ok()
+
+
+def test_kit_is_used(engine):
+    """The children of the session are watched; a monitor is one while its container lives."""
+    id = engine.up("sleep", "100")
+    assert engine.monitor_state(id)["monitor"] in kit.children()
+    engine("rm", "-f", id).ok()
