@@ -110,7 +110,8 @@ def markdown(data):
     if data["missing"]:
         lines += ["Not found, so not measured: " + "; ".join(data["missing"]) + ".", ""]
     lines += [f"One HEAD takes {statistics.median(w['head_ms']):.1f} ms, a `berth pull` of what is there "
-              f"{statistics.median(w['pull_ms']):.1f} ms (least {min(w['pull_ms']):.1f}).", "",
+              f"{statistics.median(w['pull_ms']):.1f} ms (least {min(w['pull_ms']):.1f}). These and `images` are measured at "
+              "a priority above what else runs; the peers' and the turns below are not.", "",
               f"## Figures (medians of {len(next(iter(data['pulls'].values()))['cold'])} turns)", "", *figures_table(data), ""]
     return "\n".join(lines)
 

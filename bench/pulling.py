@@ -126,9 +126,14 @@ def timed(argv, env=None, stdin=None, daemon=None, sample=False):
     with tempfile.NamedTemporaryFile() as out:
         p = subprocess.Popen([str(a) for a in (CLOCK, out.name, *argv)], env={**os.environ, **(env or {})},
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+                             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, start_new_session=True)
         sampler = Sampler([p.pid, *([daemon] if daemon else [])]) if sample else None
-        said, _ = p.communicate(stdin.encode() if stdin else None)
+        try:
+            said, _ = p.communicate(stdin.encode() if stdin else None)
+        except BaseException:
+            os.killpg(p.pid, signal.SIGKILL)  # it would keep the disk busy
+            p.wait()
+            raise
         if p.returncode:
             raise SystemExit(f"{' '.join(map(str, argv))}: {p.returncode}: {said.decode()}")
         found = json.loads(pathlib.Path(out.name).read_text())

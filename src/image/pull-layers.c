@@ -402,12 +402,21 @@ static int interrupted(struct run *r, struct err *e)
         return err_hint(e, "Pull again: it goes on from where it stopped.");
 }
 
+/* Nothing came for a while: who watches sees that rates sink. */
+static void tick(const struct run *r)
+{
+        for (size_t i = 0; i < r->n; i++)
+                if (r->rows[i].step == STEP_RUNNING && !r->rows[i].fetched)
+                        report(r, &r->rows[i], TRANSFER_DOWNLOADING);
+}
+
 static int wait_for_more(struct run *r, struct err *e)
 {
         struct pollfd fds[JOBS_MAX + 2] = { { r->signals, POLLIN, 0 } };
         struct row *of[JOBS_MAX + 2];
-        size_t n = 1;
         bool fetching = r->pull->fetch;
+        size_t n = 1;
+        int ready;
 
         if (fetching)
                 fds[n++] = (struct pollfd){ fetch_fd(r->pull->fetch), POLLIN, 0 };
@@ -416,8 +425,11 @@ static int wait_for_more(struct run *r, struct err *e)
                         of[n] = &r->rows[i];
                         fds[n++] = (struct pollfd){ r->rows[i].work.process.result, POLLIN, 0 };
                 }
-        if (poll(fds, n, RETRY_LOCK_MS) < 0 && errno != EINTR)
+        ready = poll(fds, n, RETRY_LOCK_MS);
+        if (ready < 0 && errno != EINTR)
                 return err_sys(e, errno, "cannot wait for the layers");
+        if (ready == 0)
+                tick(r);
         if (fds[0].revents && interrupted(r, e) < 0)
                 return -1;
         if (fetching && fds[1].revents && take_events(r, 0, e) < 0)
