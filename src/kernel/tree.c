@@ -53,6 +53,8 @@ static int remove_dir(struct removal *r, int dir, const char *name, int depth)
         AUTO_FD int fd = open_dir(dir, name);
         int status = fd < 0 ? fd : remove_content(r, fd, depth + 1);
 
+        if (status == -ENOENT) /* somebody else is at it */
+                return 0;
         if (status < 0)
                 return status;
         return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;

@@ -3,6 +3,6 @@
 #pragma once
 
 /* Removes dir/name, whatever it is, with all that is below. Nothing there is fine. Nobody else
- * may be changing it. 0 or -errno (-EBUSY for a mount point); after an error the rest is still
- * there. */
+ * may be changing it, but to remove it too. 0 or -errno (-EBUSY for a mount point); after an error
+ * the rest is still there. */
 int tree_remove(int dir, const char *name);

@@ -215,7 +215,7 @@ class TestOurs:
         (["--name", ".new-1"], "--name"), (["--name", "../x"], "--name"), (["--workdir", "x"], "--workdir"),
         (["--user", "nosuch"], 'no user "nosuch"'), (["--user", "0:nosuch"], 'no group "nosuch"'),
         (["--group-add", "nosuch"], 'no group "nosuch"'), (["--volume", "/x/y"], None),
-        (["--volume", "relative:/x"], "--volume"), (["--volume", "/:/x:ro:z"], "--volume"), (["--volume", "/"], "--volume"),
+        (["--volume", "../relative:/x"], "volume"), (["--volume", "/:/x:ro:z"], "--volume"), (["--volume", "/"], "--volume"),
         (["--tmpfs", "x"], "--tmpfs"), (["--platform", "linux/mips64le"], "here for linux/amd64 only"), (["--pull", "sometimes"], "--pull"),
     ])
     def test_flags_that_are_wrong(self, berth, simple, flags, words):
