@@ -485,4 +485,5 @@ class TestLeft:
         shell(berth, ref, "true").ok()  # sweeps what was never whole
         assert kit.eventually(lambda: berth.listed("containers") == [])
         assert kit.eventually(lambda: not (berth.runroot / "oci").exists() or os.listdir(berth.runroot / "oci") == [])
+        berth("system", "check", "--repair").ok()  # run directories of none
         berth.check()
