@@ -329,6 +329,19 @@ static int pull_name(struct pull *p, const struct image *local, struct image *re
         return pull_manifest(p, &d, &m, &index, true, ret, ret_changed, e);
 }
 
+/* What the registry said meanwhile is shown even where nobody waited for an event. */
+static void end_fetch(struct pull *p)
+{
+        struct fetch_event ev;
+        struct err e = { 0 };
+
+        while (p->fetch && fetch_next(p->fetch, 0, &ev, &e) > 0)
+                if (ev.kind == FETCH_NOTE || ev.kind == FETCH_RATE)
+                        pull_note(p, ev.text);
+        fetch_close(p->fetch);
+        p->fetch = NULL;
+}
+
 /* With berth-fetch beside us; it starts while the store is asked. */
 static int pull_reference(struct pull *p, struct image *ret, bool *ret_changed, struct err *e)
 {
@@ -342,8 +355,7 @@ static int pull_reference(struct pull *p, struct image *ret, bool *ret_changed, 
         here = store_image_find(p->store, p->arena, p->name, &local, NULL) == 0;
         if (rc == 0)
                 rc = pull_name(p, here ? &local : NULL, ret, ret_changed, e);
-        fetch_close(p->fetch);
-        p->fetch = NULL;
+        end_fetch(p);
         if (rc < 0 && here && p->options->policy == PULL_NEWER && e->sys != EINTR &&
             serves(p, &local)) {
                 pull_note(p, "the registry does not answer: using the image that is here");

@@ -183,7 +183,7 @@ class TestKinds:
         registry.push(image, f"{repo}:1")
         ref = f"{registry.address}/{repo}:1"
         berth.pull(registry, f"{repo}:1").ok()
-        out = berth.run("--network=none", ref, "stat", "-c", "%a %u", "/d", "/d/same").ok().out
+        out = berth.run("--rm", "--network=none", ref, "stat", "-c", "%a %u", "/d", "/d/same").ok().out
         assert out.split() == ["711", "5", "644", "6"]
 
 

@@ -193,10 +193,12 @@ class TestKilled:
         berth("pull", *proxy.flags, ref).ok()
         all_there(berth, image, ref)
 
-    def test_at_random_moments(self, berth, proxy, registry, repo):
+    @pytest.mark.parametrize("backend, kills", [("erofs", KILLS), ("directory", KILLS // 4)])
+    def test_at_random_moments(self, berth, proxy, registry, repo, backend, kills):
         """Pulls and removals, killed at any moment: the store is sound after each, the next pull succeeds, and
         once all is removed nothing takes up room."""
         rng = random.Random(4)
+        berth.env["BERTH_LAYERS"] = backend
         base = kit.Layer([kit.file("f", noise(9 * MB, 5))], "none")
         tags = {}
         for i in range(3):
@@ -206,14 +208,14 @@ class TestKilled:
         empty = used(berth)
         killed = 0
         longest = {"pull": 0.3, "rmi": 0.03}
-        for i in range(KILLS):
+        for i in range(kills):
             ref = rng.choice(list(tags))
             what = "rmi" if ref in images(berth) and rng.random() < 0.7 else "pull"
             argv = ["rmi", "-f", ref] if what == "rmi" else ["pull", "-q", *proxy.flags, ref]
             killed += kit.at_random(berth.popen(*argv), rng, longest[what])
             if i % 10 == 9:
                 sound(berth)
-        assert killed > KILLS // 4, "hardly any was killed: the times are wrong for this machine"
+        assert killed > kills // 4, "hardly any was killed: the times are wrong for this machine"
         for ref, image in tags.items():
             berth("pull", *proxy.flags, ref).ok()
             assert images(berth)[ref] == image.digest
@@ -260,12 +262,14 @@ class TestDisk:
         berth.pull(proxy, f"{repo}:small").ok()  # what fits still comes
         sound(berth)
 
-    def test_power_cut(self, berths, disk, proxy, pulled, tmp_path):
+    @pytest.mark.parametrize("backend", ["erofs", "directory"])
+    def test_power_cut(self, berths, disk, proxy, pulled, tmp_path, backend):
         """The disk as it is on the device at some moments of a pull, and after one; each copy is mounted as
         after a power cut, checked, and pulled to again."""
         image, ref = pulled
         real = disk(160)
         berth = berths(real.path / "b")
+        berth.env["BERTH_LAYERS"] = backend
         proxy.fault("GET", image.layers[0].digest, rate=6 * MB)
         process = berth.popen("pull", *proxy.flags, ref)
         copies = []
@@ -278,7 +282,9 @@ class TestDisk:
         for i, copy in enumerate(copies):
             copy.mount()
             try:
-                after(kit.Berth(copy.path / "c"), copy, image, ref, proxy, whole=i == len(copies) - 1)
+                again = kit.Berth(copy.path / "c")
+                again.env["BERTH_LAYERS"] = backend
+                after(again, copy, image, ref, proxy, whole=i == len(copies) - 1)
             finally:
                 copy.destroy()
 
