@@ -608,7 +608,7 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                 return err_set(e, ERR_INVALID, "--replace needs --name");
         if (args->privileged)
                 log_warning(&c->log, "--privileged takes away: the filter of system calls, hidden "
-                                    "paths, limits of capabilities and devices");
+                                     "paths, limits of capabilities and devices");
         *ret = o;
         return 0;
 }

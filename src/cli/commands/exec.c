@@ -45,7 +45,8 @@ static const struct opt opts[] = {
         {}
 };
 
-/* The user by the container's own files, seen through its first process: whatever links they are stay inside. */
+/* The user by the container's own files, seen through its first process: whatever links they are
+ * stay inside. */
 static int take_user(struct ctx *c, const struct exec_args *a, pid_t pid, struct exec_options *o,
                      struct err *e)
 {
