@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +19,7 @@
 #define JOBS_MAX 16 /* more at once than any disk or link profits from */
 #define JOBS_DEFAULT_MAX 4
 #define RETRY_LOCK_MS 100  /* how often to look whether another process is done with a layer */
-#define HELD_WAIT_MS 10000 /* P3 */
+#define HELD_WAIT_MS 5000  /* P3 */
 #define LAST_EVENT_MS 3000 /* a download whose pipe is closed ends soon */
 #define PIPE_BYTES (1 << 20)
 
@@ -39,12 +41,14 @@ struct row {
         struct work work;
         struct layer_job job;
         uint64_t bytes;
-        unsigned id;           /* of its download */
-        bool fetched;          /* the download's last event has come */
-        struct err fetch_err;  /* .code ERR_NONE: it succeeded */
-        bool again;            /* the spool was no good; this is the second try, from zero */
-        bool bad;              /* the blob is to blame: there is nothing to go on from */
-        int64_t looked, since; /* STEP_ELSEWHERE: last look, first look */
+        unsigned id;          /* of its download */
+        bool fetched;         /* the download's last event has come */
+        struct err fetch_err; /* .code ERR_NONE: it succeeded */
+        bool again;           /* the spool was no good; this is the second try, from zero */
+        bool bad;             /* the blob is to blame: there is nothing to go on from */
+        int64_t looked;       /* STEP_ELSEWHERE: when, last */
+        int64_t grown;        /* ... when there was more in the other's stage than before */
+        uint64_t seen;        /* ... and how much */
 };
 
 struct run {
@@ -202,6 +206,38 @@ static bool holding(const struct run *r)
         return false;
 }
 
+/* How much another process has in its stage by now. */
+static uint64_t stage_bytes(const struct store *s, const char *name)
+{
+        static const char *const files[] = { "spool", "layer.tar", "layer.headers" };
+        char path[128];
+        uint64_t n = 0;
+        struct stat st;
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                snprintf(path, sizeof path, "stage/%s/%s", name, files[i]);
+                if (fstatat(store_dir(s), path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                        n += (uint64_t)st.st_size;
+        }
+        return n;
+}
+
+/* Whether to unpack w beside the process that has its stage (P3): that one makes no progress, and
+ * may be waiting for what we hold. */
+static bool stuck(const struct run *r, struct row *w, const char *name)
+{
+        uint64_t bytes;
+
+        if (w->step != STEP_ELSEWHERE || !holding(r))
+                return false;
+        bytes = stage_bytes(r->pull->store, name);
+        if (bytes != w->seen) {
+                w->seen = bytes;
+                w->grown = pull_now();
+        }
+        return pull_now() - w->grown > HELD_WAIT_MS;
+}
+
 /* Takes the layer's stage. 1: taken; 0: another process has it; -1. */
 static int take_stage(struct run *r, struct row *w, struct err *e)
 {
@@ -210,10 +246,9 @@ static int take_stage(struct run *r, struct row *w, struct err *e)
         size_t n;
 
         store_layer_key(w->diff_id, name);
-        if (w->step == STEP_ELSEWHERE && holding(r) && pull_now() - w->since > HELD_WAIT_MS) {
-                n = strlen(name);
+        n = strlen(name);
+        if (stuck(r, w, name))
                 snprintf(name + n, sizeof name - n, ".%d", getpid());
-        }
         if (work_open(&w->work, name, true, &why) == 0)
                 return 1;
         if (why.code != ERR_STATE) {
@@ -222,7 +257,7 @@ static int take_stage(struct run *r, struct row *w, struct err *e)
         }
         w->looked = pull_now();
         if (w->step != STEP_ELSEWHERE) {
-                w->since = w->looked;
+                w->grown = w->looked;
                 w->step = STEP_ELSEWHERE;
                 report(r, w, TRANSFER_ELSEWHERE);
         }
