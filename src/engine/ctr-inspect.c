@@ -333,79 +333,33 @@ static void put_host_config(const struct inspection *i, struct json_writer *w)
 
 /* ---- Mounts ---- */
 
-/* What the container sees of the host's file system: of the mounts that a runtime makes anyway
- * nobody wants to read. */
-static bool is_usual(const struct json *m)
+/* What was asked for, and the image's volumes; the mounts that every container has are not there. */
+static void put_mount(const struct json *m, struct json_writer *w)
 {
-        static const char *const types[] = { "proc",   "sysfs",  "devpts",
-                                             "mqueue", "cgroup", "cgroup2" };
-        static const char *const targets[] = { "/dev",          "/dev/shm",      "/run",
-                                               "/etc/hosts",    "/etc/hostname", "/etc/resolv.conf",
-                                               "/sys/fs/cgroup" };
-
-        return STR_INDEX(types, json_str(json_get(m, "type"), "")) >= 0 ||
-               STR_INDEX(targets, json_str(json_get(m, "destination"), "")) >= 0;
-}
-
-static bool has_option(const struct json *options, const char *name)
-{
-        for (uint32_t k = 0; options && options->type == JSON_ARRAY && k < options->n; k++)
-                if (str_eq(json_str(&options->items[k], ""), name))
-                        return true;
-        return false;
-}
-
-static const char *propagation(const struct json *options)
-{
-        static const char *const names[] = { "rshared", "shared",   "rslave",
-                                             "slave",   "rprivate", "private" };
-
-        for (size_t k = 0; k < ARRAY_SIZE(names); k++)
-                if (has_option(options, names[k]))
-                        return names[k];
-        return "";
-}
-
-/* STORE/volumes/NAME/_data: docker's layout, so that the name is to be had. */
-static const char *volume_name(struct arena *a, const struct inspection *i, const char *source)
-{
-        const char *root = arena_printf(a, "%s/volumes/", store_path(i->g->store));
-        const char *name = str_after(source, root);
-
-        return name ? arena_strndup(a, name, strcspn(name, "/")) : NULL;
-}
-
-static void put_mount(const struct inspection *i, const struct json *m, struct json_writer *w)
-{
-        const struct json *options = json_get(m, "options");
-        const char *source = json_str(json_get(m, "source"), "");
-        const char *type = json_str(json_get(m, "type"), "bind");
-        bool bind = has_option(options, "bind") || has_option(options, "rbind");
-        AUTO_ARENA a = { 0 };
-        const char *volume = volume_name(&a, i, source);
+        const struct json *rw = json_get(m, "rw");
+        bool volume = str_eq(json_str(json_get(m, "type"), ""), "volume");
 
         json_open(w, NULL, '{');
-        json_put_str(w, "Type", volume ? "volume" : bind ? "bind" : type);
+        json_put_str(w, "Type", json_str(json_get(m, "type"), ""));
         if (volume)
-                json_put_str(w, "Name", volume);
-        json_put_str(w, "Source", source);
+                json_put_str(w, "Name", json_str(json_get(m, "name"), ""));
+        json_put_str(w, "Source", json_str(json_get(m, "source"), ""));
         json_put_str(w, "Destination", json_str(json_get(m, "destination"), ""));
         json_put_str(w, "Driver", volume ? "local" : "");
         json_put_str(w, "Mode", "");
-        put_list(w, "Options", options);
-        json_put_bool(w, "RW", !has_option(options, "ro"));
-        json_put_str(w, "Propagation", propagation(options));
+        put_list(w, "Options", json_get(m, "options"));
+        json_put_bool(w, "RW", rw && rw->type == JSON_BOOL && rw->b);
+        json_put_str(w, "Propagation", json_str(json_get(m, "propagation"), ""));
         json_close(w, '}');
 }
 
 static void put_mounts(const struct inspection *i, struct json_writer *w)
 {
-        const struct json *list = config_at(i, "mounts");
+        const struct json *list = json_get(i->c->record, "mounts");
 
         json_open(w, "Mounts", '[');
         for (uint32_t k = 0; list && list->type == JSON_ARRAY && k < list->n; k++)
-                if (!is_usual(&list->items[k]))
-                        put_mount(i, &list->items[k], w);
+                put_mount(&list->items[k], w);
         json_close(w, ']');
 }
 

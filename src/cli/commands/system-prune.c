@@ -22,7 +22,7 @@ static const struct opt opts[] = {
         LIST(struct prune_args, filters, 0, "filter", "KEY=VALUE",
              "Remove those images alone that pass: until=TIME, label=KEY[=VALUE]"),
         FLAG(struct prune_args, force, 'f', "force", "Don't ask"),
-        REFUSED(0, "volumes", "volumes are not built yet"),
+        REFUSED(0, "volumes", "`berth volume prune` does that"),
         {}
 };
 
