@@ -122,6 +122,7 @@ class Watch:
         new = {p: v for p, v in kit.children().items() if p not in self.children}
         shared = {m for e in self.engines for m in e.shared()}
         mounts = {m for m in kit.mount_table() if m.startswith(str(self.base))} - self.mounts - shared
+        mounts = {m for m in mounts if not m.startswith(f"{self.base}/podman/")}  # the peer's own
         return [f"process {p} {v}" for p, v in new.items()] + [f"mount {m}" for m in sorted(mounts)] + sorted(
             f"{e.base.name}: {left}" for e in self.engines for left in e.leftovers())
 
@@ -229,7 +230,12 @@ def processes_of(id):
 
 def kill(pid, sig=signal.SIGKILL):
     os.kill(pid, sig)
-    eventually(lambda: kit.children_reap() or not pathlib.Path(f"/proc/{pid}").exists(), 5)
+
+    def gone():
+        kit.children_reap()
+        return not pathlib.Path(f"/proc/{pid}").exists()
+
+    assert eventually(gone, 5), pid
 
 
 __all__ = ["CGROUP", "Engine", "IMAGE", "Peer", "Terminal", "Watch", "cgroups_of", "eventually", "kill", "kit",
