@@ -110,6 +110,19 @@ static int args_take(struct args *a, char **argv, struct err *e)
 
 /* ---- modes ---- */
 
+/* What lies behind the resumed bytes is not trusted. A file that needs no truncating isn't: ext4
+ * would write all of it to disk when it is closed (auto_da_alloc). */
+static int spool_cut(int fd, uint64_t size)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -1;
+        if ((uint64_t)st.st_size > size && ftruncate(fd, (off_t)size) < 0)
+                return -1;
+        return lseek(fd, (off_t)size, SEEK_SET) < 0 ? -1 : 0;
+}
+
 static int spool_open(const struct layer_job *j, int *ret, struct err *e)
 {
         int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
@@ -117,9 +130,7 @@ static int spool_open(const struct layer_job *j, int *ret, struct err *e)
         if (!j->spool && !j->resume)
                 return 0;
         *ret = openat(j->stage, "spool", flags, 0600);
-        /* What lies behind the resumed bytes is not trusted. */
-        if (*ret < 0 || ftruncate(*ret, (off_t)j->resume) < 0 ||
-            lseek(*ret, (off_t)j->resume, SEEK_SET) < 0)
+        if (*ret < 0 || spool_cut(*ret, j->resume) < 0)
                 return err_sys(e, errno, "cannot open the spool");
         return 0;
 }

@@ -3,7 +3,9 @@ rule, or unpacked inside its root; nothing outside is touched, nothing is left."
 
 import gzip
 import os
+import pathlib
 import random
+import subprocess
 import time
 
 import hostile
@@ -183,3 +185,30 @@ def test_wrong_media_types_are_seen_through(berth, registry):
                                       ("none", ".tar+gzip"))):
         layer = images.Layer(entries + [file(str(n))], what, media_type=images.OCI + "layer.v1" + said)
         berth("pull", *registry.flags, registry.push(images.Image([layer]), f"mislabelled/m{n}")).ok()
+
+
+@pytest.mark.parametrize("signal, words", ((31, "system call that it is not allowed to make"), (9, "berth-layer was killed"),
+                                           (11, "ended by signal 11 (SEGV)")))
+def test_a_dead_worker_is_an_error_that_says_so(berth, registry, signal, words):
+    """The filter's SIGSYS, the OOM killer, a crash: sent from outside while it unpacks."""
+    layer = images.Layer([dir("./")] + [file(f"f{n}", random.Random(n).randbytes(1 << 20)) for n in range(60)], "none")
+    ref = registry.push(images.Image([layer]), f"dead/worker{signal}")
+    process = berth.popen("pull", *registry.flags, ref, stderr=subprocess.PIPE, text=True)
+    assert kit.eventually(lambda: [os.kill(pid, signal) for pid in layers_of(process.pid)], 20, 0.001)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0 and words in err and layer.digest in err, err
+    # What had been received goes on from there; then nothing is staged.
+    berth("pull", *registry.flags, ref).ok()
+
+
+def layers_of(parent):
+    """Processes of berth-layer that parent has started."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().rpartition(")")
+        except OSError:
+            continue
+        if name.endswith("(berth-layer") and int(rest.split()[1]) == parent:
+            found.append(int(stat.parent.name))
+    return found
