@@ -97,6 +97,8 @@ int64_t deflate_run(struct deflate *z, const uint8_t **in, size_t *n, void *out,
                 return gzip_run(z, in, n, out, cap, last);
         if (z->kind == COMPRESSION_ZSTD)
                 return zstd_run(z, in, n, out, cap, last);
+        if (k == 0)
+                return 0;
         memcpy(out, *in, k);
         *in += k;
         *n -= k;

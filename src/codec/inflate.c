@@ -210,6 +210,8 @@ int64_t inflate_run(struct inflate *z, const uint8_t **in, size_t *n, void *out,
                 return gzip_run(z, in, n, out, MIN(cap, (size_t)1 << 30));
         if (z->kind == COMPRESSION_ZSTD)
                 return zstd_run(z, in, n, out, cap);
+        if (k == 0)
+                return 0;
         memcpy(out, *in, k);
         *in += k;
         *n -= k;

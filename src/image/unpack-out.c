@@ -77,7 +77,7 @@ int unpack_out(const struct unpack_out *u, struct layer_result *ret, struct err 
         r = u->backend == LAYER_EROFS ? unpack_tar_erofs(u->dir, u->size, take, &o, e)
                                       : unpack_tar_dir(u->dir, take, &o, e);
         if (r == 0 && o.deflate)
-                r = compress_some(&o, NULL, 0, true, e);
+                r = compress_some(&o, o.buf, 0, true, e);
         if (r == 0)
                 r = verify(&o, u->diff_id, ret, e);
         hash_final(&o.digest, ret->digest);

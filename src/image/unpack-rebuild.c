@@ -106,6 +106,7 @@ static int reader_open(struct reader *r, int dir, struct err *e)
         static const char magic[] = "berth-headers 1\n";
 
         *r = (struct reader){ .err = e };
+        r->next = r->in;
         r->inflate = inflate_new(COMPRESSION_ZSTD, 27);
         r->fd = openat(dir, "layer.headers", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (r->fd < 0) {

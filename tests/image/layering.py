@@ -70,8 +70,8 @@ def pour(blob, fd):
                 view = view[pipe.write(view):]
 
 
-def call(mode, dir=None, blob=b"", output=None, lower=None, timeout=kit.TIMEOUT, fds=(), **keys):
-    """Runs one mode; blob is bytes or an iterator of bytes, or an open file."""
+def call(mode, dir=None, blob=b"", output=None, lower=None, timeout=kit.TIMEOUT, wrap=(), **keys):
+    """Runs one mode; blob is bytes or an iterator of bytes, or an open file. wrap: a command in front."""
     opened, feeder = [], None
 
     def own(fd):
@@ -91,7 +91,7 @@ def call(mode, dir=None, blob=b"", output=None, lower=None, timeout=kit.TIMEOUT,
         want[DIR] = own(os.open(dir, os.O_RDONLY | os.O_DIRECTORY))
     if lower is not None:
         want[LOWER] = own(os.open(lower, os.O_PATH))
-    argv = [program(), mode] + [f"{k.replace('_', '-')}={v}" for k, v in keys.items() if v is not None]
+    argv = [*wrap, program(), mode] + [f"{k.replace('_', '-')}={v}" for k, v in keys.items() if v is not None]
     # All of them out of the way first: a source may stand where another belongs.
     high = {to: own(os.dup2(fd, 200 + i, inheritable=False)) for i, (to, fd) in enumerate(want.items())}
     spawn = [(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in high.items()]
@@ -100,7 +100,7 @@ def call(mode, dir=None, blob=b"", output=None, lower=None, timeout=kit.TIMEOUT,
         spawn.append((os.POSIX_SPAWN_DUP2, errors.fileno(), ERROR))
         # What stands at 3 or 5 here may be ours: closing what is not open is an error of posix_spawn.
         spawn = [s for s in spawn if s[0] != os.POSIX_SPAWN_CLOSE or is_open(s[1])]
-        pid = os.posix_spawn(argv[0], argv, {**os.environ, "BERTH_CONFINE_TELL": "1"}, file_actions=spawn)
+        pid = os.posix_spawnp(argv[0], argv, {**os.environ, "BERTH_CONFINE_TELL": "1"}, file_actions=spawn)
         for fd in opened:
             os.close(fd)
         if feeder:

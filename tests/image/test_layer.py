@@ -617,3 +617,55 @@ def test_pythons_archives(stage, tmp_path, format):
     stage.unpack(data).ok()
     assert kit.tree_differs(kit.tree(layering.gnu_tar(data, tmp_path / "oracle")), stage.entries()) == []
     exact(stage, data, tmp_path / "out")
+
+
+# ---- without privileges ----
+
+SHIFT = 100000
+
+
+@pytest.fixture
+def namespace(base):
+    """A command that runs another one as root of a user namespace."""
+    keeper = subprocess.Popen(["unshare", "--user", "sleep", "600"])
+    own = os.readlink("/proc/self/ns/user")
+    assert kit.eventually(lambda: os.readlink(f"/proc/{keeper.pid}/ns/user") != own)
+    for kind in "uid", "gid":
+        pathlib.Path(f"/proc/{keeper.pid}/{kind}_map").write_text(f"0 {SHIFT} 65536\n")
+    yield "nsenter", "-U", "-t", str(keeper.pid)
+    keeper.kill()
+    keeper.wait()
+
+
+@pytest.mark.fast
+def test_in_a_user_namespace(stages, namespace, tmp_path):
+    """As rootless berth runs it: owners are shifted, overlayfs's attributes are user.*, a device is an
+    empty file, and what only the host's root may set is left out."""
+    stage = stages("directory")
+    os.chown(stage.dir, SHIFT, SHIFT)
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == 0 and path != pathlib.Path("/"):
+            os.chmod(path, path.stat().st_mode | 0o011)
+    capability3 = struct.pack("<IIIIII", 0x03000001, 1 << 13, 0, 0, 0, SHIFT)
+    data = images.tar([
+        dir("./", uid=1), dir("d", 0o2750, uid=1000, gid=1000), file("d/f", b"x", 0o4755, uid=1000),
+        file("d/capable", b"x", xattrs={"security.capability": CAPABILITY, "trusted.no": b"1", "user.yes": b"2",
+                                        "user.overlay.opaque": b"y"}),
+        char("d/null", 1, 3, 0o666), block("d/disk", 8, 0), fifo("d/fifo"), symlink("d/l", "f", uid=5),
+        whiteout("d/gone"), opaque("d"), hardlink("d/h", "d/f")])
+    blob = gzip.compress(data)
+    answer = layering.call("unpack", stage.dir, blob, wrap=namespace, backend="directory", userxattr=1,
+                           digest=images.digest(blob), size=len(blob)).ok()
+    assert answer.diff_id == images.digest(data)
+    found = stage.entries()
+    assert found["d"]["owner"] == (SHIFT + 1000, SHIFT + 1000) and found["d"]["mode"] == "drwxr-s---"
+    assert found["d"]["xattrs"] == {"user.overlay.opaque": b"y"}
+    assert found["d/f"]["mode"] == "-rwsr-xr-x" and found["d/f"]["same"] == found["d/h"]["same"]
+    assert found["d/capable"]["xattrs"] == {"security.capability": capability3, "user.yes": b"2"}
+    assert found["d/null"]["mode"] == "-rw-rw-rw-" and found["d/disk"]["mode"][0] == "-"
+    assert found["d/l"]["owner"] == (SHIFT + 5, SHIFT)
+    assert found["d/gone"]["mode"][0] == "c" and found["d/gone"]["device"] == (0, 0)
+    stage.diff_id, stage.tar_size = answer.diff_id, len(data)
+    layering.call("tar", stage.dir, output=tmp_path / "out", wrap=namespace, backend="directory",
+                  diff_id=answer.diff_id).ok()
+    assert (tmp_path / "out").read_bytes() == data
