@@ -136,7 +136,7 @@ REFUSED = [
     refused("a map of letters", sparse(("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "s"),
                                        ("GNU.sparse.realsize", "4096"), data=b"one\n" + b"\0" * 508), "no numbers"),
     refused("a map without an end", sparse(("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "s"),
-                                           ("GNU.sparse.realsize", "4096"), data=b"99\n" + b"0\n" * 254 + b"1"),
+                                           ("GNU.sparse.realsize", "4096"), data=b"200\n" + b"0\n" * 254),
             "cut off"),
     refused("a map of too many pieces", sparse(("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"),
                                                ("GNU.sparse.name", "s"), ("GNU.sparse.realsize", "4096"),
