@@ -46,7 +46,10 @@ static const struct confine_call tree[] = {
         CONFINE_CALL(symlinkat),
         CONFINE_CALL(linkat),
         CONFINE_CALL(unlinkat),
+#ifdef SYS_renameat /* newer architectures have the other one alone */
         CONFINE_CALL(renameat),
+#endif
+        CONFINE_CALL(renameat2),
         CONFINE_CALL(fchown),
         CONFINE_CALL(fchownat),
         CONFINE_CALL(fchmod),

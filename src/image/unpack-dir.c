@@ -27,6 +27,9 @@ int dir_failed(struct sink_dir *x, int error, const char *what)
         if (abs(error) == EOVERFLOW)
                 return dir_refuse(x, -E2BIG, "too many directories are replaced by other entries");
         err_sys(x->err, error, "cannot %s '%s'", what, unpack_name(x->entry->path, name));
+        if (abs(error) == EPERM || abs(error) == EINVAL)
+                err_hint(x->err, "Files of other owners take root, or a user namespace that has"
+                                 " their IDs (subuid(5)).");
         return -ECANCELED;
 }
 
