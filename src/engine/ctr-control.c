@@ -145,14 +145,22 @@ int ctr_restart(struct engine *g, const struct ctr *c, int sig, int64_t timeout_
 int ctr_pause(struct engine *g, const struct ctr *c, bool pause, struct err *e)
 {
         struct runtime rt = runtime_of(g);
+        AUTO_FD int run = -1, mark = -1;
         struct ctr_state s;
 
         ctr_state(g, c, &s);
         if (s.status != (pause ? CTR_RUNNING : CTR_PAUSED))
                 return err_set(e, ERR_STATE, "container \"%s\" is not %s: it is %s", c->name,
                                pause ? "running" : "paused", ctr_status_names[s.status]);
+        run = ctr_run_dir(g, c->id, false, e);
+        if (run < 0)
+                return -1;
+        if (pause) /* before it is: what is paused must show as such */
+                mark = openat(run, "paused", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         if ((pause ? runtime_pause : runtime_resume)(&rt, c->id, e) < 0)
                 return -1;
+        if (!pause)
+                unlinkat(run, "paused", 0);
         ctr_event(g, c, pause ? "pause" : "unpause", NULL, NULL);
         return 0;
 }

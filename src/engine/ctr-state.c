@@ -58,16 +58,19 @@ static bool has_started(const struct engine *g, const struct ctr *c)
                          AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool is_paused(const struct engine *g, const struct ctr *c)
+/* The file is made by `berth pause`; the kernel decides. Without it the freezer is not asked: for
+ * a list of hundreds that would cost more than all else. */
+static bool is_paused(const struct engine *g, const struct ctr *c, int run)
 {
         AUTO_ARENA a = { 0 };
         AUTO_CONTAINER oci = CONTAINER_INIT;
 
-        return container_open(&a, g->places.oci, c->id, &oci, NULL) == 0 &&
+        return faccessat(run, "paused", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+               container_open(&a, g->places.oci, c->id, &oci, NULL) == 0 &&
                container_status(&oci) == STATUS_PAUSED;
 }
 
-static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c,
+static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c, int run,
                                     const struct monitor_state *m)
 {
         switch (m->status) {
@@ -80,7 +83,7 @@ static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c,
         case MONITOR_EXITED:
                 return CTR_EXITED;
         default:
-                return is_paused(g, c) ? CTR_PAUSED : CTR_RUNNING;
+                return is_paused(g, c, run) ? CTR_PAUSED : CTR_RUNNING;
         }
 }
 
@@ -93,7 +96,7 @@ void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *re
         *ret = (struct ctr_state){ .status = CTR_CREATED };
         r = run < 0 ? -ENOENT : monitor_state_load(run, &ret->monitor);
         if (r == 1 || (r == 0 && ret->monitor.status == MONITOR_EXITED)) {
-                ret->status = from_monitor(g, c, &ret->monitor);
+                ret->status = from_monitor(g, c, run, &ret->monitor);
                 return;
         }
         if (r == 0 || has_started(g, c)) {
