@@ -333,7 +333,7 @@ static void put_host_config(const struct inspection *i, struct json_writer *w)
 
 /* ---- Mounts ---- */
 
-/* What was asked for, and the image's volumes; the mounts that every container has are not there. */
+/* What was asked for, and the image's volumes; not the mounts that every container has. */
 static void put_mount(const struct json *m, struct json_writer *w)
 {
         const struct json *rw = json_get(m, "rw");
