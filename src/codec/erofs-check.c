@@ -289,7 +289,7 @@ static int level_next(struct checker *c, struct level *l, struct entry *e)
                 if ((r = entry_at(c, l->block, l->n, l->i++, l->count, e)) < 0 ||
                     (r = ordered(c, &l->before, e)) < 0)
                         return r;
-                if (e->len > 2 || memcmp(e->name, "..", e->len))
+                if (e->len > 2 || memcmp(e->name, "..", e->len) != 0)
                         return 1;
                 l->dots++;
                 if (e->nid != (e->len == 1 ? l->d.f.nid : l->parent) || e->type != 2)

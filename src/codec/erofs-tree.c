@@ -45,8 +45,8 @@ struct node *tree_find(const struct erofs *x, const struct inode *dir, const cha
         uint32_t hash = name_hash(dir, name, len);
         struct node *n = x->names[hash & (x->names_cap - 1)];
 
-        while (n &&
-               (n->hash != hash || n->parent != dir || n->len != len || memcmp(n->name, name, len)))
+        while (n && (n->hash != hash || n->parent != dir || n->len != len ||
+                     memcmp(n->name, name, len) != 0))
                 n = n->chain;
         return n;
 }

@@ -21,7 +21,7 @@ int tar_extent_add(struct tar *t, uint64_t offset, uint64_t len)
         }
         if (t->nextents >= t->limits.extents)
                 return tar_fail(t, -E2BIG, "sparse file of more than %u pieces", t->limits.extents);
-        if (t->nextents == t->extents_cap) {
+        if (!t->extents || t->nextents == t->extents_cap) {
                 t->extents_cap = MAX(2 * t->nextents, 16u);
                 t->extents = mem_realloc(t->extents, t->extents_cap * sizeof *t->extents);
         }

@@ -75,6 +75,7 @@ static const char *cut(const char *path, size_t n)
 static void header(struct buf *out, const struct tar_entry *t, const char *path, uint64_t size,
                    char letter)
 {
+        static const uint8_t magic[8] = { 'u', 's', 't', 'a', 'r', 0, '0', '0' };
         uint8_t b[TAR_BLOCK_SIZE] = { 0 };
         size_t n = strlen(path);
         const char *slash = n > 100 ? cut(path, n) : NULL;
@@ -93,8 +94,9 @@ static void header(struct buf *out, const struct tar_entry *t, const char *path,
         memset(b + 148, ' ', 8);
         b[156] = (uint8_t)letter;
         if (t->link && letter != 'x')
-                memcpy(b + 157, t->link, strnlen(t->link, 100));
-        memcpy(b + 257, "ustar\00000", 8);
+                for (size_t i = 0; i < 100 && t->link[i]; i++)
+                        b[157 + i] = (uint8_t)t->link[i]; /* a NUL only where there is room */
+        memcpy(b + 257, magic, sizeof magic);
         octal(b + 329, 8, letter == '3' || letter == '4' ? t->major : 0);
         octal(b + 337, 8, letter == '3' || letter == '4' ? t->minor : 0);
         for (size_t i = 0; i < sizeof b; i++)

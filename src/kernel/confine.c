@@ -211,9 +211,7 @@ static void say_and_die(int sig, siginfo_t *info, void *context)
         int n = snprintf(text, sizeof text, "system call %d (%s) is not allowed here: killed\n",
                          info->si_syscall, name ? name : "unknown");
 
-        if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0)
-                n = 0;
-        _exit(128 + sig);
+        _exit(n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0 ? 127 : 128 + sig);
 }
 
 int confine_syscalls(const struct confine_call *calls, size_t n, bool tell)
