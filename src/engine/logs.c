@@ -16,6 +16,7 @@
 #include "base/str.h"
 
 #define NS 1000000000ll
+#define SECONDS_MAX 9000000000ll /* what 64 bits of nanoseconds hold: until 2255 */
 /* A record at its longest: a JSON line whose bytes are all escaped. */
 #define LINE_CAP (8 * LOG_LINE_MAX)
 #define FILES_MAX 1000
@@ -76,7 +77,7 @@ static bool parse_civil(const char *text, struct tm *ret, const char **ret_rest)
 int log_time_parse(const char *text, int64_t *ret_ns)
 {
         int zone, scale = 100000000;
-        int64_t fraction = 0;
+        int64_t fraction = 0, seconds;
         struct tm tm = { 0 };
         const char *at;
 
@@ -87,7 +88,10 @@ int log_time_parse(const char *text, int64_t *ret_ns)
                         fraction += (*at - '0') * scale;
         if (!parse_zone(at, &zone))
                 return -EINVAL;
-        *ret_ns = (int64_t)(timegm(&tm) - zone) * NS + fraction;
+        seconds = (int64_t)timegm(&tm) - zone;
+        if (seconds < -SECONDS_MAX || seconds > SECONDS_MAX)
+                return -EINVAL;
+        *ret_ns = seconds * NS + fraction;
         return 0;
 }
 
@@ -116,6 +120,8 @@ static int parse_duration(const char *text, int64_t *ret_ns)
                 total += v * units[i].seconds;
                 text = end + strlen(units[i].name);
         }
+        if (total > SECONDS_MAX)
+                return -EINVAL;
         *ret_ns = (int64_t)(total * 1e9);
         return 0;
 }
