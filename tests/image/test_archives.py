@@ -673,11 +673,11 @@ def test_killed_at_any_moment(berth, tmp_path):
     for n in range(15):
         stdin = open(tmp_path / "a", "rb") if n % 2 else subprocess.DEVNULL
         more = () if n % 2 else ("-i", tmp_path / "a")
-        killed += kit.at_random(berth.popen("load", *more, stdin=stdin), rng, 0.25)
+        killed += kit.at_random(berth.popen("load", *more, stdin=stdin), rng, 0.06)
         berth.check()
         if n % 5 == 4:
             berth("rmi", "--force", image.id)
-    assert killed >= 3
+    assert killed >= 2
     loaded(berth("load", "-i", tmp_path / "a"))
     assert_is(berth, NAME, image)
     berth.check("--deep")
