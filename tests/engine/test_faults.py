@@ -4,6 +4,7 @@ zombies, fork bombs. Afterwards `ps` tells the truth, `rm -f` cleans, `system ch
 BERTH_LIVES=500 sets how many lifecycles the random kills go through (default 8).
 """
 
+import collections
 import os
 import pathlib
 import random
@@ -48,10 +49,11 @@ def lifecycle(engine, name):
 
 def test_the_command_is_killed(engine):
     rng = random.Random(1)
+    killers = collections.defaultdict(lambda: kit.AtRandom(rng))
     for life in range(LIVES):
-        for words in lifecycle(engine, f"c{life}"):
+        for step, words in enumerate(lifecycle(engine, f"c{life}")):
             process = engine.popen(*words)
-            kit.at_random(process, rng, 0.12)
+            killers[step].kill(process)
             process.wait(30)
         truth(engine)
         if life % 8 == 7:
@@ -64,10 +66,10 @@ def test_the_command_is_killed(engine):
 
 def test_the_name_is_free_after_a_killed_create(engine):
     """Wherever `create` was killed, the next has the name, or it is listed and can be removed."""
-    rng = random.Random(2)
+    killer = kit.AtRandom(random.Random(2))
     for _ in range(LIVES):
         process = engine.popen("create", "--name", "web", IMAGE, "true")
-        kit.at_random(process, rng, 0.08)
+        killer.kill(process)
         process.wait(30)
         engine("create", IMAGE).ok()
         if engine.state("web"):
@@ -145,10 +147,10 @@ def test_removal_while_it_starts(engine):
 
 
 def test_the_starter_is_killed_while_it_starts(engine):
-    rng = random.Random(5)
+    killer = kit.AtRandom(random.Random(5))
     for _ in range(LIVES // 2):
         engine("create", "--name", "m", IMAGE, "sh", "-c", SCRIPT).ok()
-        kit.at_random(engine.popen("start", "m"), rng, 0.05)
+        killer.kill(engine.popen("start", "m"))
         engine("rm", "-f", "m", timeout=20).ok()
         assert engine.state("m") is None
     clean(engine)

@@ -292,12 +292,22 @@ def kill_and_wait(process, sig=signal.SIGKILL):
     eventually(lambda: children_reap() or True, 0.1)
 
 
-def at_random(process, rng, longest):
-    """Kills a started command after a random while; False where it had ended by then."""
-    end = time.monotonic() + rng.uniform(0, longest)
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            return False
-        time.sleep(0.001)
-    kill_and_wait(process)
-    return True
+class AtRandom:
+    """Kills commands at moments of their lives. How long they live is learnt while killing, for machines and
+    their loads differ tenfold: one that ended was given too long a while, one that was killed may live longer."""
+
+    def __init__(self, rng, longest=0.1):
+        self.rng, self.longest = rng, longest
+
+    def kill(self, process):
+        """False where it had ended by the moment that was chosen."""
+        start = time.monotonic()
+        end = start + self.rng.uniform(0, self.longest)
+        while time.monotonic() < end:
+            if process.poll() is not None:
+                self.longest = min(self.longest, time.monotonic() - start)
+                return False
+            time.sleep(0.001)
+        kill_and_wait(process)
+        self.longest *= 1.1
+        return True

@@ -668,12 +668,12 @@ def test_killed_at_any_moment(berth, tmp_path):
     image = kit.Image([kit.Layer([kit.file(f"f{n}", random.Random(n).randbytes(3_000_000))], "none")
                        for n in range(4)])
     (tmp_path / "a").write_bytes(docker_archive(image))
-    rng = random.Random(1)
+    killer = kit.AtRandom(random.Random(1))
     killed = 0
     for n in range(15):
         stdin = open(tmp_path / "a", "rb") if n % 2 else subprocess.DEVNULL
         more = () if n % 2 else ("-i", tmp_path / "a")
-        killed += kit.at_random(berth.popen("load", *more, stdin=stdin), rng, 0.06)
+        killed += killer.kill(berth.popen("load", *more, stdin=stdin))
         berth.check()
         if n % 5 == 4:
             berth("rmi", "--force", image.id)

@@ -2,6 +2,7 @@
 
 BERTH_KILLS says how often pulls and removals are killed at a random moment (200), BERTH_SEED at which."""
 
+import collections
 import contextlib
 import os
 import random
@@ -220,12 +221,13 @@ class TestKilled:
             registry.push(image, f"{repo}:{i}")
         empty = used(berth)
         killed = 0
-        longest = {"pull": 0.3, "rmi": 0.03}
+        killers = collections.defaultdict(lambda: kit.AtRandom(rng))
         for i in range(kills):
             ref = rng.choice(list(tags))
-            what = "rmi" if ref in images(berth) and rng.random() < 0.7 else "pull"
+            there = ref in images(berth)
+            what = "rmi" if there and rng.random() < 0.7 else "pull"
             argv = ["rmi", "-f", ref] if what == "rmi" else ["pull", "-q", *proxy.flags, ref]
-            killed += kit.at_random(berth.popen(*argv), rng, longest[what])
+            killed += killers[what, there].kill(berth.popen(*argv))
             if i % 10 == 9:
                 sound(berth)
         assert killed > kills // 4, "hardly any was killed: the times are wrong for this machine"

@@ -477,10 +477,10 @@ class TestLeft:
     def test_killed_at_any_moment(self, berth, loaded):
         """The command, not what supervises the container: afterwards all that is left can be removed, and the
         store is whole."""
-        ref, rng = loaded(kit.busybox()), random.Random(7)
+        ref, killer = loaded(kit.busybox()), kit.AtRandom(random.Random(7))
         for _ in range(40):
             process = berth.popen("run", "--rm", ref, "sh", "-c", "echo >/f; sleep 0.02")
-            kit.at_random(process, rng, 0.1)
+            killer.kill(process)
         berth("rm", "-f", "-a").ok()
         shell(berth, ref, "true").ok()  # sweeps what was never whole
         assert kit.eventually(lambda: berth.listed("containers") == [])
