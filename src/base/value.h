@@ -29,3 +29,5 @@ struct key_values {
         struct key_value *v;
         size_t n;
 };
+/* Whether one of l is as wanted, "KEY" or "KEY=VALUE", says; what label filters ask. */
+bool key_values_match(const struct key_values *l, const char *wanted);

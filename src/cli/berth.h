@@ -18,11 +18,16 @@ struct ctx {
         char **argv; /* as main got it: exe_detach() may have to start over */
 };
 
+/* What need not outlive a reboot. */
+static inline const char *ctx_runroot(const struct ctx *c)
+{
+        return c->globals.runroot ? c->globals.runroot : "/run/berth";
+}
+
 /* Where the OCI runtime beneath keeps containers' state. In c's arena. */
 static inline const char *ctx_oci_root(struct ctx *c)
 {
-        return arena_printf(&c->arena, "%s/oci",
-                            c->globals.runroot ? c->globals.runroot : "/run/berth");
+        return arena_printf(&c->arena, "%s/oci", ctx_runroot(c));
 }
 
 extern const struct program program;

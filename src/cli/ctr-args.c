@@ -9,7 +9,7 @@ int ctr_engine(struct ctx *c, struct engine *ret, struct err *e)
 {
         const struct sandbox_places p = {
                 .store = c->globals.root,
-                .run = c->globals.runroot ? c->globals.runroot : "/run/berth",
+                .run = ctx_runroot(c),
                 .oci = ctx_oci_root(c),
                 .log = &c->log,
         };

@@ -65,3 +65,16 @@ bool json_to_u64(const struct json *j, uint64_t *ret)
         *ret = j->u; /* the same bits for an integer that is not negative */
         return true;
 }
+
+struct key_values json_to_key_values(struct arena *a, const struct json *j)
+{
+        struct key_values l = { 0 };
+
+        if (!j || j->type != JSON_OBJECT)
+                return l;
+        l.v = arena_array(a, struct key_value, j->n + 1u);
+        for (uint32_t i = 0; i < j->n; i++)
+                l.v[l.n++] = (struct key_value){ j->members[i].name,
+                                                 json_str(&j->members[i].value, "") };
+        return l;
+}

@@ -169,3 +169,23 @@ void json_put(struct json_writer *w, const char *name, const struct json *value)
                 json_put_null(w, name);
         }
 }
+
+void json_put_strings(struct json_writer *w, const char *name, const struct strings *list)
+{
+        json_open(w, name, '[');
+        for (size_t i = 0; i < list->n; i++)
+                json_put_str(w, NULL, list->v[i]);
+        json_close(w, ']');
+}
+
+void json_put_opt_i64(struct json_writer *w, const char *name, const struct opt_i64 *value)
+{
+        if (value->set)
+                json_put_i64(w, name, value->v);
+}
+
+void json_put_opt_u64(struct json_writer *w, const char *name, const struct opt_u64 *value)
+{
+        if (value->set)
+                json_put_u64(w, name, value->v);
+}

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/value.h"
 
 enum json_type {
         JSON_NULL,
@@ -69,6 +70,9 @@ const struct json *json_get(const struct json *j, const char *name);
 const struct json *json_path(const struct json *j, const char *path);
 /* The string, or fallback where j is NULL or of another type. */
 const char *json_str(const struct json *j, const char *fallback);
+/* The members of an object, "" for what is no string; none where j is no object. The array is in a,
+ * its strings are j's. */
+struct key_values json_to_key_values(struct arena *a, const struct json *j);
 bool json_to_i64(const struct json *j, int64_t *ret);
 bool json_to_u64(const struct json *j, uint64_t *ret);
 const char *json_type_name(enum json_type t); /* "string", ... */
@@ -89,5 +93,9 @@ void json_put_u64(struct json_writer *w, const char *name, uint64_t value);
 void json_put_double(struct json_writer *w, const char *name, double value);
 void json_put_bool(struct json_writer *w, const char *name, bool value);
 void json_put_null(struct json_writer *w, const char *name);
+void json_put_strings(struct json_writer *w, const char *name, const struct strings *list);
+/* What is set; nothing otherwise. */
+void json_put_opt_i64(struct json_writer *w, const char *name, const struct opt_i64 *value);
+void json_put_opt_u64(struct json_writer *w, const char *name, const struct opt_u64 *value);
 /* Writes a parsed tree again. */
 void json_put(struct json_writer *w, const char *name, const struct json *value);

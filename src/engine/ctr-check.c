@@ -109,7 +109,7 @@ static bool take_in(struct check *c, const char *id, int dir)
         size_t n;
 
         return fd_read_regular_at(dir, "container.json", CONTAINER_RECORD_MAX, &text, &n) == 0 &&
-               store_container_add(c->g->store, id, text, &e) == 0;
+               store_container_put(c->g->store, id, text, &e) == 0;
 }
 
 static void check_dir(struct check *c, const char *id)

@@ -198,7 +198,7 @@ int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct e
                 return err_set(e, ERR_INVALID, "\"%s\" can't be a container's name", name);
         renamed.name = name;
         ctr_record_again(&renamed, &text);
-        if (store_container_update(g->store, c->id, buf_str(&text), e) < 0)
+        if (store_container_put(g->store, c->id, buf_str(&text), e) < 0)
                 return -1;
         ctr_event(g, &renamed, "rename", "oldName", c->name);
         return 0;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
@@ -212,7 +213,7 @@ static int try_name(struct creation *c, const char *name, struct err *e)
 
         c->ctr.name = name;
         ctr_record_write(&c->ctr, c->o, &c->box, &text);
-        return store_container_add(c->g->store, c->ctr.id, buf_str(&text), e);
+        return store_container_put(c->g->store, c->ctr.id, buf_str(&text), e);
 }
 
 /* Before the bundle: monitor.json has the name. */

@@ -90,14 +90,6 @@ static void put_time(struct json_writer *w, const char *name, int64_t ns)
         json_put_str(w, name, text);
 }
 
-static void put_strings(struct json_writer *w, const char *name, const char *const *v, size_t n)
-{
-        json_open(w, name, '[');
-        for (size_t k = 0; k < n; k++)
-                json_put_str(w, NULL, v[k]);
-        json_close(w, ']');
-}
-
 /* A list of the record or of config.json; what isn't there is empty, for templates. */
 static void put_list(struct json_writer *w, const char *name, const struct json *list)
 {
@@ -209,13 +201,15 @@ static void put_config(const struct inspection *i, struct json_writer *w)
         json_put_bool(w, "StdinOnce", false);
         put_list(w, "Env", config_at(i, "process.env"));
         if (c->command.n > c->entrypoint)
-                put_strings(w, "Cmd", c->command.v + c->entrypoint, c->command.n - c->entrypoint);
+                json_put_strings(w, "Cmd",
+                                 &(struct strings){ c->command.v + c->entrypoint,
+                                                    c->command.n - c->entrypoint });
         else
                 json_put_null(w, "Cmd");
         json_put_str(w, "Image", c->image_name);
         json_put_str(w, "WorkingDir", json_str(config_at(i, "process.cwd"), ""));
         if (c->entrypoint)
-                put_strings(w, "Entrypoint", c->command.v, c->entrypoint);
+                json_put_strings(w, "Entrypoint", &(struct strings){ c->command.v, c->entrypoint });
         else
                 json_put_null(w, "Entrypoint");
         put_labels(&c->labels, w);
@@ -407,7 +401,7 @@ static void put_berth(const struct inspection *i, int dir, struct json_writer *w
                      arena_printf(&a, "%s/containers/%s", i->g->places.run, c->id));
         json_put_i64(w, "Monitor", ctr_is_up(&i->s) ? i->s.monitor.monitor : 0);
         json_put_u64(w, "LogLost", i->s.monitor.log_lost);
-        put_strings(w, "Layers", c->layers.v, c->layers.n);
+        json_put_strings(w, "Layers", &c->layers);
         put_exits(i, dir, w);
         json_close(w, '}');
 }
@@ -424,7 +418,8 @@ static void put_all(const struct inspection *i, int dir, struct json_writer *w)
         json_put_str(w, "Id", c->id);
         put_time(w, "Created", c->created_ns);
         json_put_str(w, "Path", first ? c->command.v[0] : "");
-        put_strings(w, "Args", c->command.v + first, c->command.n - first);
+        json_put_strings(w, "Args",
+                         &(struct strings){ c->command.v + first, c->command.n - first });
         put_state(i, w);
         json_put_str(w, "Image", c->image_id);
         json_put_str(w, "ImageDigest", c->image_digest);

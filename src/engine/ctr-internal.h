@@ -29,4 +29,3 @@ int ctr_lock(const struct engine *g, const char *id, struct err *e);
 int ctr_exists(const struct engine *g, const struct ctr *c, struct err *e);
 int ctr_remove_run_dir(const struct engine *g, const char *id, struct err *e);
 char *duration_text(struct arena *a, int64_t ns);
-int64_t clock_now_ns(void);

@@ -25,14 +25,6 @@ void engine_close(struct engine *g)
 
 /* ---- writing ---- */
 
-static void put_list(struct json_writer *w, const char *name, const struct strings *list)
-{
-        json_open(w, name, '[');
-        for (size_t i = 0; i < list->n; i++)
-                json_put_str(w, NULL, list->v[i]);
-        json_close(w, ']');
-}
-
 void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const struct sandbox *box,
                       struct buf *out)
 {
@@ -46,9 +38,9 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_str(&w, "name", c->image_name);
         json_put_str(&w, "digest", c->image_digest);
         json_put_str(&w, "id", c->image_id);
-        put_list(&w, "layers", &c->layers);
+        json_put_strings(&w, "layers", &c->layers);
         json_close(&w, '}');
-        put_list(&w, "command", &c->command);
+        json_put_strings(&w, "command", &c->command);
         json_put_u64(&w, "entrypoint", c->entrypoint);
         json_put_str(&w, "user", c->user);
         json_open(&w, "labels", '{');
@@ -59,12 +51,12 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_bool(&w, "openStdin", c->open_stdin);
         json_put_bool(&w, "autoRemove", c->auto_remove);
         json_put_str(&w, "network", c->network);
-        put_list(&w, "binds", &o->box.volumes);
-        put_list(&w, "tmpfs", &o->box.tmpfs);
-        put_list(&w, "capAdd", &o->box.cap_add);
-        put_list(&w, "capDrop", &o->box.cap_drop);
-        put_list(&w, "groupAdd", &o->box.group_add);
-        put_list(&w, "commandLine", &o->command_line);
+        json_put_strings(&w, "binds", &o->box.volumes);
+        json_put_strings(&w, "tmpfs", &o->box.tmpfs);
+        json_put_strings(&w, "capAdd", &o->box.cap_add);
+        json_put_strings(&w, "capDrop", &o->box.cap_drop);
+        json_put_strings(&w, "groupAdd", &o->box.group_add);
+        json_put_strings(&w, "commandLine", &o->command_line);
         mounts_record(c->mounts, &w);
         ctr_join_record(box, &w);
         json_close(&w, '}');
@@ -99,16 +91,6 @@ static void take_list(struct arena *a, const struct json *j, struct strings *ret
                 ret->v[ret->n++] = json_str(&j->items[i], "");
 }
 
-static void take_labels(struct arena *a, const struct json *j, struct key_values *ret)
-{
-        if (!j || j->type != JSON_OBJECT)
-                return;
-        ret->v = arena_array(a, struct key_value, j->n + 1);
-        for (uint32_t i = 0; i < j->n; i++)
-                ret->v[ret->n++] = (struct key_value){ j->members[i].name,
-                                                       json_str(&j->members[i].value, "") };
-}
-
 static bool is_true(const struct json *j)
 {
         return j && j->type == JSON_BOOL && j->b;
@@ -130,7 +112,7 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
         c.image_id = json_str(json_path(j, "image.id"), "");
         take_list(a, json_path(j, "image.layers"), &c.layers);
         take_list(a, json_get(j, "command"), &c.command);
-        take_labels(a, json_get(j, "labels"), &c.labels);
+        c.labels = json_to_key_values(a, json_get(j, "labels"));
         if (json_to_i64(json_get(j, "entrypoint"), &n) && n > 0)
                 c.entrypoint = MIN((size_t)n, c.command.n);
         c.user = json_str(json_get(j, "user"), "");

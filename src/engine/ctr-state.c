@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
@@ -140,14 +141,6 @@ char *duration_text(struct arena *a, int64_t ns)
         if (s < 2 * 365 * 86400)
                 return arena_printf(a, "%" PRId64 " months", s / (30 * 86400));
         return arena_printf(a, "%" PRId64 " years", s / (365 * 86400));
-}
-
-int64_t clock_now_ns(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        return now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static const char *health_text(struct arena *a, const struct monitor_state *m)

@@ -243,14 +243,6 @@ void devices_write_rules(const struct devices *d, struct json_writer *w)
         json_close(w, ']');
 }
 
-static void put_strings(struct json_writer *w, const char *name, const struct strings *list)
-{
-        json_open(w, name, '[');
-        for (size_t i = 0; i < list->n; i++)
-                json_put_str(w, NULL, list->v[i]);
-        json_close(w, ']');
-}
-
 /* Of each kind one list. */
 void devices_write_hooks(const struct devices *d, struct json_writer *w)
 {
@@ -272,8 +264,8 @@ void devices_write_hooks(const struct devices *d, struct json_writer *w)
                                 continue;
                         json_open(w, NULL, '{');
                         json_put_str(w, "path", h->path);
-                        put_strings(w, "args", &h->args);
-                        put_strings(w, "env", &h->env);
+                        json_put_strings(w, "args", &h->args);
+                        json_put_strings(w, "env", &h->env);
                         if (h->timeout > 0)
                                 json_put_i64(w, "timeout", h->timeout);
                         json_close(w, '}');

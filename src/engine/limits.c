@@ -11,18 +11,6 @@
 #include "base/str.h"
 #include "engine/sandbox.h"
 
-static void put_i64(struct json_writer *w, const char *name, const struct opt_i64 *v)
-{
-        if (v->set)
-                json_put_i64(w, name, v->v);
-}
-
-static void put_u64(struct json_writer *w, const char *name, const struct opt_u64 *v)
-{
-        if (v->set)
-                json_put_u64(w, name, v->v);
-}
-
 /* ---- memory, CPU ---- */
 
 static int put_memory(const struct sandbox *s, struct json_writer *w, struct err *e)
@@ -41,10 +29,10 @@ static int put_memory(const struct sandbox *s, struct json_writer *w, struct err
         json_open(w, "memory", '{');
         if (s->memory > 0)
                 json_put_i64(w, "limit", s->memory);
-        put_i64(w, "reservation", &l->memory_reservation);
-        put_i64(w, "swap", &l->memory_swap);
+        json_put_opt_i64(w, "reservation", &l->memory_reservation);
+        json_put_opt_i64(w, "swap", &l->memory_swap);
         if (l->swappiness.v >= 0)
-                put_i64(w, "swappiness", &l->swappiness);
+                json_put_opt_i64(w, "swappiness", &l->swappiness);
         json_close(w, '}');
         return 0;
 }
@@ -61,11 +49,11 @@ static int put_cpu(const struct sandbox *s, struct json_writer *w, struct err *e
                 json_put_i64(w, "period", 100000);
                 json_put_i64(w, "quota", s->cpus_milli * 100);
         }
-        put_u64(w, "period", &l->cpu_period);
-        put_i64(w, "quota", &l->cpu_quota);
-        put_u64(w, "shares", &l->cpu_shares);
-        put_u64(w, "realtimePeriod", &l->cpu_rt_period);
-        put_i64(w, "realtimeRuntime", &l->cpu_rt_runtime);
+        json_put_opt_u64(w, "period", &l->cpu_period);
+        json_put_opt_i64(w, "quota", &l->cpu_quota);
+        json_put_opt_u64(w, "shares", &l->cpu_shares);
+        json_put_opt_u64(w, "realtimePeriod", &l->cpu_rt_period);
+        json_put_opt_i64(w, "realtimeRuntime", &l->cpu_rt_runtime);
         if (l->cpuset_cpus)
                 json_put_str(w, "cpus", l->cpuset_cpus);
         if (l->cpuset_mems)
@@ -123,7 +111,7 @@ static int put_disks(const struct limits *l, struct json_writer *w, struct err *
                 return err_set(e, ERR_INVALID, "--blkio-weight: 10 to 1000");
         json_open(w, "blockIO", '{');
         if (l->blkio_weight.v)
-                put_u64(w, "weight", &l->blkio_weight);
+                json_put_opt_u64(w, "weight", &l->blkio_weight);
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 if (rows[i].list->n == 0)
                         continue;

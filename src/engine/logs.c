@@ -153,6 +153,16 @@ int log_time_arg(const char *text, int64_t now_ns, int64_t *ret_ns)
         return log_time_parse(whole, ret_ns);
 }
 
+int log_range_arg(const char *since, const char *until, int64_t now_ns, int64_t *ret_since,
+                  int64_t *ret_until, struct err *e)
+{
+        if (since && log_time_arg(since, now_ns, ret_since) < 0)
+                return err_set(e, ERR_INVALID, "--since: \"%s\" is no time", since);
+        if (until && log_time_arg(until, now_ns, ret_until) < 0)
+                return err_set(e, ERR_INVALID, "--until: \"%s\" is no time", until);
+        return 0;
+}
+
 /* ---- records ---- */
 
 static bool set_time(const char *text, size_t n, char time[LOG_TIME_CAP], struct log_record *r)

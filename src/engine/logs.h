@@ -25,6 +25,11 @@ int log_time_parse(const char *text, int64_t *ret_ns);
 /* The same, or "10m", "1h30m" ago, or seconds since 1970 ("1700000000.5"): what --since takes. */
 int log_time_arg(const char *text, int64_t now_ns, int64_t *ret_ns);
 
+/* --since and --until, either of which may be NULL; what isn't given stays as it is.
+ * ERR_INVALID. */
+int log_range_arg(const char *since, const char *until, int64_t now_ns, int64_t *ret_since,
+                  int64_t *ret_until, struct err *e);
+
 struct log_query {
         enum log_driver driver;
         int dir;              /* of ctr.log */

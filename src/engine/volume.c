@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
@@ -187,16 +188,6 @@ int volume_fill(int dir, int root, const char *destination, struct err *e)
 
 /* ---- reading ---- */
 
-static void take_pairs(struct arena *a, const struct json *j, struct key_values *ret)
-{
-        if (!j || j->type != JSON_OBJECT)
-                return;
-        ret->v = arena_array(a, struct key_value, j->n + 1);
-        for (uint32_t i = 0; i < j->n; i++)
-                ret->v[ret->n++] = (struct key_value){ j->members[i].name,
-                                                       json_str(&j->members[i].value, "") };
-}
-
 static int read_one(struct store *s, struct arena *a, int all, const char *name, struct volume *ret)
 {
         AUTO_FREE char *text = NULL;
@@ -214,8 +205,8 @@ static int read_one(struct store *s, struct arena *a, int all, const char *name,
                 .mountpoint = arena_printf(a, "%s/volumes/%s/_data", store_path(s), name),
         };
         json_to_i64(json_get(&j, "created"), &ret->created_ns);
-        take_pairs(a, json_get(&j, "labels"), &ret->labels);
-        take_pairs(a, json_get(&j, "options"), &ret->options);
+        ret->labels = json_to_key_values(a, json_get(&j, "labels"));
+        ret->options = json_to_key_values(a, json_get(&j, "options"));
         return 0;
 }
 

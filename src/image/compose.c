@@ -26,18 +26,10 @@ static void put_text(struct json_writer *w, const char *name, const char *value)
                 json_put_str(w, name, value);
 }
 
-static void put_list(struct json_writer *w, const char *name, const struct strings *s)
-{
-        json_open(w, name, '[');
-        for (size_t i = 0; i < s->n; i++)
-                json_put_str(w, NULL, s->v[i]);
-        json_close(w, ']');
-}
-
 static void put_some(struct json_writer *w, const char *name, const struct strings *s)
 {
         if (s->n)
-                put_list(w, name, s);
+                json_put_strings(w, name, s);
 }
 
 /* {"80/tcp": {}}: how the specification writes a set. */
@@ -92,7 +84,7 @@ static void put_health(struct json_writer *w, const struct image_config *c)
         put_number(w, "Interval", c->health_interval_ns);
         put_number(w, "Retries", c->health_retries);
         put_number(w, "StartPeriod", c->health_start_ns);
-        put_list(w, "Test", &c->health_test);
+        json_put_strings(w, "Test", &c->health_test);
         put_number(w, "Timeout", c->health_timeout_ns);
         json_close(w, '}');
 }
@@ -101,9 +93,9 @@ static void put_process(struct json_writer *w, const struct image_config *c)
 {
         json_open(w, "config", '{');
         if (c->has_cmd)
-                put_list(w, "Cmd", &c->cmd);
+                json_put_strings(w, "Cmd", &c->cmd);
         if (c->has_entrypoint)
-                put_list(w, "Entrypoint", &c->entrypoint);
+                json_put_strings(w, "Entrypoint", &c->entrypoint);
         put_some(w, "Env", &c->env);
         put_set(w, "ExposedPorts", &c->exposed_ports);
         put_health(w, c);
@@ -150,7 +142,7 @@ void compose_config(const struct image_config *c, struct buf *out)
         put_text(&w, "os", c->platform.os);
         put_text(&w, "os.version", c->platform.os_version);
         json_open(&w, "rootfs", '{');
-        put_list(&w, "diff_ids", &c->diff_ids);
+        json_put_strings(&w, "diff_ids", &c->diff_ids);
         json_put_str(&w, "type", "layers");
         json_close(&w, '}');
         put_text(&w, "variant", c->platform.variant);

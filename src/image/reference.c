@@ -253,3 +253,16 @@ char *reference_familiar(struct arena *a, const struct reference *r)
                 return reference_str(a, r);
         return with_suffix(a, path, r);
 }
+
+int reference_parse_name(struct arena *a, const char *text, const char **ret, struct err *e)
+{
+        struct reference r;
+
+        if (reference_parse(a, text, &r, e) < 0)
+                return -1;
+        if (r.digest)
+                return err_set(e, ERR_INVALID, "\"%s\": a name is chosen, a digest is not", text);
+        reference_default(a, &r);
+        *ret = reference_str(a, &r);
+        return 0;
+}

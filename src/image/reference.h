@@ -27,4 +27,6 @@ char *reference_str(struct arena *a, const struct reference *r);
 char *reference_repository(struct arena *a, const struct reference *r);
 /* As people write it: without docker.io/library/. */
 char *reference_familiar(struct arena *a, const struct reference *r);
+/* The full name that something new is to get: a digest is not for choosing, ERR_INVALID. In a. */
+int reference_parse_name(struct arena *a, const char *text, const char **ret, struct err *e);
 bool reference_tag_ok(const char *tag);

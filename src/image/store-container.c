@@ -62,7 +62,7 @@ static int write_record(struct store *s, const char *id, const char *json, struc
         return r < 0 ? err_sys(e, r, "cannot write \"%s/records/%s\"", s->path, id) : 0;
 }
 
-int store_container_add(struct store *s, const char *id, const char *json, struct err *e)
+int store_container_put(struct store *s, const char *id, const char *json, struct err *e)
 {
         if (store_begin(s, e) < 0)
                 return -1;
@@ -71,11 +71,6 @@ int store_container_add(struct store *s, const char *id, const char *json, struc
                 return -1;
         }
         return store_commit(s, 1u << SUB_RECORDS, e);
-}
-
-int store_container_update(struct store *s, const char *id, const char *json, struct err *e)
-{
-        return store_container_add(s, id, json, e);
 }
 
 int store_container_remove(struct store *s, const char *id, struct err *e)

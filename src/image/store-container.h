@@ -12,10 +12,9 @@
 
 #define CONTAINER_RECORD_MAX (1u << 20)
 
-/* ERR_EXISTS where another container has the name. */
-int store_container_add(struct store *s, const char *id, const char *json, struct err *e);
-/* The same for one that is there: a new name, say. */
-int store_container_update(struct store *s, const char *id, const char *json, struct err *e);
+/* Adds it, or replaces what is known of it: a new name, say. ERR_EXISTS where another container has
+ * the name. */
+int store_container_put(struct store *s, const char *id, const char *json, struct err *e);
 /* Success where there is none. The container's directory is the engine's business. */
 int store_container_remove(struct store *s, const char *id, struct err *e);
 /* By name, id, or unique prefix of an id; *ret in a. ERR_NOT_FOUND; ERR_INVALID: ambiguous. */

@@ -123,21 +123,6 @@ bool image_name_matches(struct arena *a, const char *pattern, const char *name)
         return false;
 }
 
-static bool label_matches(const struct image *i, const char *wanted)
-{
-        const char *eq = strchr(wanted, '=');
-        size_t n = eq ? (size_t)(eq - wanted) : strlen(wanted);
-
-        for (size_t k = 0; k < i->labels.n; k++) {
-                const struct key_value *l = &i->labels.v[k];
-
-                if (strlen(l->key) == n && memcmp(l->key, wanted, n) == 0 &&
-                    (!eq || str_eq(l->value, eq + 1)))
-                        return true;
-        }
-        return false;
-}
-
 static bool passes(struct arena *a, const struct image_filter *f, const struct image *i,
                    const struct image *before, const struct image *since)
 {
@@ -146,7 +131,7 @@ static bool passes(struct arena *a, const struct image_filter *f, const struct i
         for (size_t k = 0; !named && k < i->names.n; k++)
                 named = image_name_matches(a, f->reference, i->names.v[k]);
         for (const char *const *l = f->labels; l && *l; l++)
-                if (!label_matches(i, *l))
+                if (!key_values_match(&i->labels, *l))
                         return false;
         return named && (!before || i->created < before->created) &&
                (!since || i->created > since->created) && (!f->until || i->created < f->until) &&

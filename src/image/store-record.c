@@ -87,10 +87,7 @@ int labels_read(struct arena *a, const struct json *j, struct key_values *ret)
 {
         if (!j || j->type != JSON_OBJECT)
                 return j ? -EINVAL : 0;
-        ret->v = arena_array(a, struct key_value, j->n + 1u);
-        for (uint32_t i = 0; i < j->n; i++)
-                ret->v[ret->n++] = (struct key_value){ j->members[i].name,
-                                                       json_str(&j->members[i].value, "") };
+        *ret = json_to_key_values(a, j);
         return 0;
 }
 

@@ -54,14 +54,6 @@ static const struct field fields[] = {
         { "onExit", LIST, AT(on_exit) },
 };
 
-static void write_list(struct json_writer *w, const char *name, const struct strings *list)
-{
-        json_open(w, name, '[');
-        for (size_t i = 0; i < list->n; i++)
-                json_put_str(w, NULL, list->v[i]);
-        json_close(w, ']');
-}
-
 void monitor_config_write(const struct monitor_config *c, struct buf *out)
 {
         struct json_writer w = { .out = out, .indent = 2 };
@@ -85,7 +77,7 @@ void monitor_config_write(const struct monitor_config *c, struct buf *out)
                         json_put_str(&w, f->name, f->names[*(const int *)at]);
                         break;
                 case LIST:
-                        write_list(&w, f->name, (const struct strings *)at);
+                        json_put_strings(&w, f->name, (const struct strings *)at);
                 }
         }
         json_close(&w, '}');

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 
 const char *const counter_names[COUNTER_MAX] = {
@@ -137,12 +138,10 @@ static uint64_t limit(uint64_t v)
 void counters_read(const struct cgroup *c, struct counters *ret)
 {
         const char *last_file = NULL;
-        struct timespec now;
         char text[4096];
         bool have = false;
 
-        clock_gettime(CLOCK_REALTIME, &now);
-        ret->time_ns = now.tv_sec * 1000000000 + now.tv_nsec;
+        ret->time_ns = clock_now_ns();
         for (int i = 0; i < COUNTER_MAX; i++) {
                 enum cgroup_controller of = sources[i][1].controller;
                 unsigned version = of == CGROUP_CORE ? 2 : cgroup_version_of(c, of);

@@ -12,16 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
-
-static int64_t now_ns(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        return now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 void evidence_place(int dir)
 {
@@ -33,7 +26,7 @@ void evidence_begin(struct evidence *v, const struct cgroup *c)
         v->asked = (struct asked){ 0 };
         memset(v->samples, 0, sizeof v->samples);
         v->next_sample = 0;
-        v->started_ns = now_ns();
+        v->started_ns = clock_now_ns();
         counters_read(c, &v->first);
         if (v->kmsg < 0)
                 v->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -49,7 +42,7 @@ void evidence_sample(struct evidence *v, const struct cgroup *c)
 
 void evidence_end(struct evidence *v, const struct cgroup *c, int wait_status)
 {
-        v->finished_ns = now_ns();
+        v->finished_ns = clock_now_ns();
         v->wait_status = wait_status;
         counters_read(c, &v->last);
 }

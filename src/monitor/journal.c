@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "codec/json.h"
 
@@ -61,13 +62,10 @@ static int last_number(int fd, off_t size, uint64_t *ret)
 static void put_event(const struct event *event, uint64_t seq, struct buf *out)
 {
         struct json_writer w = { .out = out };
-        struct timespec now;
 
-        clock_gettime(CLOCK_REALTIME, &now);
         json_open(&w, NULL, '{');
         json_put_u64(&w, "seq", seq);
-        json_put_i64(&w, "time",
-                     event->time_ns ? event->time_ns : now.tv_sec * 1000000000 + now.tv_nsec);
+        json_put_i64(&w, "time", event->time_ns ? event->time_ns : clock_now_ns());
         json_put_str(&w, "type", event->type);
         json_put_str(&w, "action", event->action);
         json_put_str(&w, "id", event->id);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "kernel/proc.h"
@@ -24,6 +25,7 @@
 #include "monitor/journal.h"
 #include "monitor/life.h"
 #include "monitor/state.h"
+#include "oci/runtime.h"
 
 #define NEVER INT64_MAX
 #define RESTART_DELAY_MS 100 /* doubled at each quick death, as docker does */
@@ -85,14 +87,9 @@ static void tell(const struct monitor *m, const char *action, const struct key_v
 static void asked_by(struct monitor *m, pid_t pid, uid_t uid, int sig, const char *why)
 {
         struct asked *a = &m->evidence.asked;
-        struct timespec now;
         char path[32];
 
-        clock_gettime(CLOCK_REALTIME, &now);
-        *a = (struct asked){ .time_ns = now.tv_sec * 1000000000 + now.tv_nsec,
-                             .signal = sig,
-                             .pid = pid,
-                             .uid = uid };
+        *a = (struct asked){ .time_ns = clock_now_ns(), .signal = sig, .pid = pid, .uid = uid };
         snprintf(a->why, sizeof a->why, "%s", why);
         snprintf(path, sizeof path, "/proc/%d/comm", pid);
         if (pid > 0 && fd_read_text_at(AT_FDCWD, path, a->comm, sizeof a->comm) > 0)
@@ -130,9 +127,6 @@ static void begin_stop(struct monitor *m, int sig, int64_t timeout_ms)
 
 static void life_began(struct monitor *m)
 {
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME, &now);
         m->phase = PHASE_RUNNING;
         m->born_ms = now_ms();
         m->start_at = NEVER;
@@ -145,7 +139,7 @@ static void life_began(struct monitor *m)
         m->state.status = MONITOR_RUNNING;
         m->state.pid = m->life.pid;
         m->state.pid_start = m->life.pid_start;
-        m->state.started_ns = now.tv_sec * 1000000000 + now.tv_nsec;
+        m->state.started_ns = clock_now_ns();
         m->state.finished_ns = 0;
         m->state.exit_code = 0;
         m->state.oom_killed = false;
@@ -157,18 +151,10 @@ static void life_began(struct monitor *m)
         tell(m, "start", NULL, 0);
 }
 
-/* What a shell would say of a command that it could not run; 125: it was not the command. */
-static int exit_code_of(const struct err *e)
-{
-        if (!str_after(e->chain, "exec: "))
-                return 125;
-        return e->code == ERR_NOT_FOUND ? 127 : 126;
-}
-
 static void failed_to_start(struct monitor *m, const struct err *e)
 {
         snprintf(m->state.error, sizeof m->state.error, "%.255s", e->chain);
-        m->state.exit_code = exit_code_of(e);
+        m->state.exit_code = runtime_failure_status(e);
         m->state.pid = 0;
         m->state.status = MONITOR_EXITED;
         save_state(m);

@@ -118,3 +118,11 @@ int runtime_preserve_fds(int64_t given, unsigned *ret, struct err *e)
         *ret = (unsigned)given + MIN(more, 65536u);
         return 0;
 }
+
+/* oci/explain.h begins what it says with this word. */
+int runtime_failure_status(const struct err *e)
+{
+        if (!str_after(e->chain, "exec: "))
+                return STATUS_ENGINE;
+        return e->code == ERR_NOT_FOUND ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC;
+}

@@ -51,6 +51,11 @@ int runtime_plan(const struct runtime *rt, const struct create_options *o, struc
                  struct err *e);
 int runtime_start(const struct runtime *rt, const char *id, struct err *e);
 
+/* The exit status by docker's convention of a run or exec that failed so: 127 where the command was
+ * not found, 126 where it can't be executed, 125 where it was not the command that failed. */
+enum { STATUS_ENGINE = 125, STATUS_CANNOT_EXEC = 126, STATUS_NOT_FOUND = 127 };
+int runtime_failure_status(const struct err *e);
+
 struct exec_options {
         const char *id;
         const char *process; /* file of a process object; NULL: from the fields below */

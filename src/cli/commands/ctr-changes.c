@@ -143,19 +143,6 @@ struct commit_args {
         bool quiet;
 };
 
-static int parse_name(struct arena *a, const char *text, const char **ret, struct err *e)
-{
-        struct reference r;
-
-        if (reference_parse(a, text, &r, e) < 0)
-                return -1;
-        if (r.digest)
-                return err_set(e, ERR_INVALID, "\"%s\": a name is chosen, a digest is not", text);
-        reference_default(a, &r);
-        *ret = reference_str(a, &r);
-        return 0;
-}
-
 static int take_pause(const char *text, bool *ret, struct err *e)
 {
         *ret = !text || str_eq(text, "true") || str_eq(text, "1");
@@ -178,7 +165,7 @@ static int run_commit(struct ctx *c, void *p, int argc, char **argv, struct err 
         int r;
 
         if (take_pause(args->pause, &o.pause, e) < 0 ||
-            (argc > 1 && parse_name(&c->arena, argv[1], &o.name, e) < 0) ||
+            (argc > 1 && reference_parse_name(&c->arena, argv[1], &o.name, e) < 0) ||
             ctr_engine(c, &g, e) < 0)
                 return -1;
         r = ctr_find(&g, &c->arena, argv[0], &ctr, e);

@@ -37,6 +37,23 @@ static int64_t timeout_ms(const struct life_args *a)
         return a->time < 0 ? -1 : a->time * 1000;
 }
 
+/* What the flags choose. */
+static struct ctr_choice choice_of(const struct life_args *a, bool running)
+{
+        return (struct ctr_choice){
+                .all = a->all, .latest = a->latest, .ignore = a->ignore, .running = running
+        };
+}
+
+/* Does fn to each of those that run. */
+static int each_running(struct ctx *c, struct life_args *a, int argc, char **argv, ctr_fn *fn,
+                        struct err *e)
+{
+        const struct ctr_choice choice = choice_of(a, true);
+
+        return ctr_each(c, &choice, argc, argv, fn, a, e);
+}
+
 /* ---- start ---- */
 
 static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr,
@@ -137,12 +154,7 @@ static int stop_one(struct engine *g, const struct ctr *c, void *args, struct er
 
 static int run_stop(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
-        struct life_args *a = p;
-        const struct ctr_choice choice = {
-                .all = a->all, .latest = a->latest, .ignore = a->ignore, .running = true
-        };
-
-        return ctr_each(c, &choice, argc, argv, stop_one, a, e);
+        return each_running(c, p, argc, argv, stop_one, e);
 }
 
 static const struct opt stop_opts[] = {
@@ -221,10 +233,7 @@ static int kill_one(struct engine *g, const struct ctr *c, void *args, struct er
 
 static int run_kill(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
-        struct life_args *a = p;
-        const struct ctr_choice choice = { .all = a->all, .latest = a->latest, .running = true };
-
-        return ctr_each(c, &choice, argc, argv, kill_one, a, e);
+        return each_running(c, p, argc, argv, kill_one, e);
 }
 
 static const struct opt kill_opts[] = {
@@ -258,18 +267,12 @@ static int unpause_one(struct engine *g, const struct ctr *c, void *args, struct
 
 static int run_pause(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
-        struct life_args *a = p;
-        const struct ctr_choice choice = { .all = a->all, .latest = a->latest, .running = true };
-
-        return ctr_each(c, &choice, argc, argv, pause_one, a, e);
+        return each_running(c, p, argc, argv, pause_one, e);
 }
 
 static int run_unpause(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
-        struct life_args *a = p;
-        const struct ctr_choice choice = { .all = a->all, .latest = a->latest, .running = true };
-
-        return ctr_each(c, &choice, argc, argv, unpause_one, a, e);
+        return each_running(c, p, argc, argv, unpause_one, e);
 }
 
 static const struct opt pause_opts[] = { ALL("All that run"), LATEST, {} };

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/commands/ctr.h"
@@ -342,15 +343,10 @@ static int put(void *ctx, const struct json *event)
 
 static int take_times(const struct events_args *a, struct event_query *q, struct err *e)
 {
-        struct timespec now;
-        int64_t now_ns;
+        int64_t now_ns = clock_now_ns();
 
-        clock_gettime(CLOCK_REALTIME, &now);
-        now_ns = now.tv_sec * 1000000000 + now.tv_nsec;
-        if (a->since && log_time_arg(a->since, now_ns, &q->since) < 0)
-                return err_set(e, ERR_INVALID, "--since: \"%s\" is no time", a->since);
-        if (a->until && log_time_arg(a->until, now_ns, &q->until) < 0)
-                return err_set(e, ERR_INVALID, "--until: \"%s\" is no time", a->until);
+        if (log_range_arg(a->since, a->until, now_ns, &q->since, &q->until, e) < 0)
+                return -1;
         q->follow = a->stream && !a->no_stream;
         q->past = a->since || !q->follow || (q->until && q->until < now_ns);
         return 0;

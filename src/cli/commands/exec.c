@@ -15,9 +15,6 @@
 #include "kernel/exe.h"
 #include "oci/runtime.h"
 
-/* docker's and podman's. */
-enum { EXIT_ENGINE = 125, EXIT_CANNOT_EXEC = 126, EXIT_NOT_FOUND = 127 };
-
 struct exec_args {
         bool detach, interactive, tty, latest, privileged;
         const char *user, *workdir, *detach_keys;
@@ -66,13 +63,6 @@ static int take_user(struct ctx *c, const struct exec_args *a, pid_t pid, struct
                 settings_push(&c->arena, &o->additional_gids,
                               arena_printf(&c->arena, "%u", u.gids[i]));
         return 0;
-}
-
-static int status_of(const struct err *e)
-{
-        if (!str_after(e->chain, "exec: "))
-                return EXIT_ENGINE;
-        return e->code == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC;
 }
 
 /* Without --interactive it has no input: ours stays the shell's. */
@@ -133,14 +123,14 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         if (ctr_choose(c, &g, &choice, named, argv, &v, &n, &missing, e) == 0 && n > 0)
                 r = exec_in(c, &g, &v[0], a, argc - named, argv + named, e);
         else if (missing)
-                r = EXIT_ENGINE;
+                r = STATUS_ENGINE;
         else if (n == 0)
                 err_set(e, ERR_NOT_FOUND, "there is no container");
         engine_close(&g);
         if (r >= 0)
                 return r;
         log_err(&c->log, LOG_LEVEL_ERROR, e);
-        return status_of(e);
+        return runtime_failure_status(e);
 }
 
 const struct command cmd_exec = {

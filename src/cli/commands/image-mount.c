@@ -42,7 +42,7 @@ struct mounts {
 
 static int images_dir(struct mounts *m, struct err *e)
 {
-        const char *run = m->c->globals.runroot ? m->c->globals.runroot : "/run/berth";
+        const char *run = ctx_runroot(m->c);
 
         m->path = arena_printf(&m->c->arena, "%s/images", run);
         if ((mkdir(run, 0755) < 0 && errno != EEXIST) ||
@@ -89,7 +89,7 @@ static bool is_mounted(int dir, const char *id)
 
 bool image_is_mounted(struct ctx *c, const struct image *i)
 {
-        const char *run = c->globals.runroot ? c->globals.runroot : "/run/berth";
+        const char *run = ctx_runroot(c);
         AUTO_FD int dir = open(arena_printf(&c->arena, "%s/images", run),
                                O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 

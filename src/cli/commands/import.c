@@ -48,19 +48,6 @@ static int open_input(const char *from, int *ret, struct err *e)
         return 0;
 }
 
-static int parse_name(struct arena *a, const char *text, const char **ret, struct err *e)
-{
-        struct reference r;
-
-        if (reference_parse(a, text, &r, e) < 0)
-                return -1;
-        if (r.digest)
-                return err_set(e, ERR_INVALID, "\"%s\": a name is chosen, a digest is not", text);
-        reference_default(a, &r);
-        *ret = reference_str(a, &r);
-        return 0;
-}
-
 static int import(struct ctx *c, const struct import_options *o, int input, struct err *e)
 {
         AUTO_BUF out = { 0 };
@@ -91,7 +78,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         };
         AUTO_FD int input = -1;
 
-        if (argc > 1 && parse_name(&c->arena, argv[1], &o.name, e) < 0)
+        if (argc > 1 && reference_parse_name(&c->arena, argv[1], &o.name, e) < 0)
                 return -1;
         if (open_input(argv[0], &input, e) < 0 || import(c, &o, input, e) < 0)
                 return err_in(e, "cannot import \"%s\"", argv[0]);

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/commands/ctr.h"
@@ -81,20 +82,6 @@ static bool alive(void *ctx)
         return !r->closed && ctr_is_up(&s);
 }
 
-static int take_times(const struct logs_args *a, struct log_query *q, struct err *e)
-{
-        struct timespec now;
-        int64_t now_ns;
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        now_ns = now.tv_sec * 1000000000 + now.tv_nsec;
-        if (a->since && log_time_arg(a->since, now_ns, &q->since) < 0)
-                return err_set(e, ERR_INVALID, "--since: \"%s\" is no time", a->since);
-        if (a->until && log_time_arg(a->until, now_ns, &q->until) < 0)
-                return err_set(e, ERR_INVALID, "--until: \"%s\" is no time", a->until);
-        return 0;
-}
-
 static int take_tail(const struct logs_args *a, struct log_query *q, struct err *e)
 {
         q->tail = -1;
@@ -136,7 +123,9 @@ static int read_one(struct engine *g, const struct ctr *c, void *args, struct er
         };
         int status;
 
-        if (dir < 0 || driver_of(dir, &q.driver, e) < 0 || take_times(args, &q, e) < 0 ||
+        if (dir < 0 || driver_of(dir, &q.driver, e) < 0 ||
+            log_range_arg(r.args->since, r.args->until, clock_now_ns(), &q.since, &q.until, e) <
+                    0 ||
             take_tail(args, &q, e) < 0)
                 return -1;
         status = logs_read(&q, e);

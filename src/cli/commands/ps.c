@@ -186,19 +186,6 @@ static const struct column columns[] = {
 
 /* ---- filters ---- */
 
-static bool has_label(const struct ctr *c, const char *wanted)
-{
-        const char *eq = strchr(wanted, '=');
-        size_t n = eq ? (size_t)(eq - wanted) : strlen(wanted);
-
-        for (size_t i = 0; i < c->labels.n; i++)
-                if (strlen(c->labels.v[i].key) == n &&
-                    strncmp(c->labels.v[i].key, wanted, n) == 0 &&
-                    (!eq || str_eq(c->labels.v[i].value, eq + 1)))
-                        return true;
-        return false;
-}
-
 static bool match_name(const struct row *r, const char *v)
 {
         return strstr(r->c->name, v) || fnmatch(v, r->c->name, 0) == 0;
@@ -214,7 +201,7 @@ static bool match_status(const struct row *r, const char *v)
 }
 static bool match_label(const struct row *r, const char *v)
 {
-        return has_label(r->c, v);
+        return key_values_match(&r->c->labels, v);
 }
 static bool match_ancestor(const struct row *r, const char *v)
 {

@@ -21,23 +21,13 @@
 #include "image/helper.h"
 #include "kernel/exe.h"
 #include "kernel/sys.h"
-
-/* docker's and podman's. */
-enum { EXIT_ENGINE = 125, EXIT_CANNOT_EXEC = 126, EXIT_NOT_FOUND = 127 };
-
-/* docker's convention, from where in the life of a container it failed. */
-static int status_of(const struct err *e)
-{
-        if (!str_after(e->chain, "exec: "))
-                return EXIT_ENGINE;
-        return e->code == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC;
-}
+#include "oci/runtime.h"
 
 /* Reported here, for its status is not what main would derive from the code. */
 static int failed(struct ctx *c, const struct err *e)
 {
         log_err(&c->log, LOG_LEVEL_ERROR, e);
-        return status_of(e);
+        return runtime_failure_status(e);
 }
 
 /* ---- without a monitor: host, --rootfs; and every --plan ---- */
@@ -67,8 +57,7 @@ static int run_direct(struct ctx *c, const struct run_args *args, struct ctr_opt
                       struct err *e)
 {
         struct sandbox_places places = { .store = c->globals.root,
-                                         .run = c->globals.runroot ? c->globals.runroot
-                                                                   : "/run/berth",
+                                         .run = ctx_runroot(c),
                                          .oci = ctx_oci_root(c),
                                          .log = &c->log };
         struct progress *progress;
@@ -156,7 +145,7 @@ static int attended(struct engine *g, const struct ctr *ctr, const struct attach
                 err_set(e, ERR_UNAVAILABLE, "the monitor of container \"%s\" died", ctr->name);
                 err_hint(e, "`berth ps -a` tells what became of it");
                 log_err(g->places.log, LOG_LEVEL_ERROR, e);
-                return EXIT_ENGINE;
+                return STATUS_ENGINE;
         }
         if (end == ATTACH_EXITED && ctr->auto_remove &&
             ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)

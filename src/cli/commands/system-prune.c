@@ -49,7 +49,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return 0;
         if (store_open(c->globals.root, &c->log, &s, e) < 0)
                 return -1;
-        sandbox_sweep(s, c->globals.runroot ? c->globals.runroot : "/run/berth", &c->log);
+        sandbox_sweep(s, ctx_runroot(c), &c->log);
         r = images_prune(c, s, &f, args->all, COLLECT_WAIT | COLLECT_STAGES, &out, &bytes, e);
         store_close(s);
         if (r < 0)

@@ -41,17 +41,6 @@ static const struct opt opts[] = {
 
 /* ---- resources, as a linux.resources object ---- */
 
-static void put_i64(struct json_writer *w, const char *name, const struct opt_i64 *v)
-{
-        if (v->set)
-                json_put_i64(w, name, v->v);
-}
-static void put_u64(struct json_writer *w, const char *name, const struct opt_u64 *v)
-{
-        if (v->set)
-                json_put_u64(w, name, v->v);
-}
-
 /* "1.5": a quota in periods of 100 ms. */
 static int take_cpus(const struct update_args *a, struct opt_i64 *quota, struct opt_u64 *period,
                      struct err *e)
@@ -81,9 +70,9 @@ static void put_cpu(const struct update_args *a, const struct opt_i64 *quota,
         if (!quota->set && !period->set && !a->cpu_shares.set && !a->cpuset_cpus && !a->cpuset_mems)
                 return;
         json_open(w, "cpu", '{');
-        put_u64(w, "shares", &a->cpu_shares);
-        put_i64(w, "quota", quota);
-        put_u64(w, "period", period);
+        json_put_opt_u64(w, "shares", &a->cpu_shares);
+        json_put_opt_i64(w, "quota", quota);
+        json_put_opt_u64(w, "period", period);
         if (a->cpuset_cpus)
                 json_put_str(w, "cpus", a->cpuset_cpus);
         if (a->cpuset_mems)
@@ -95,19 +84,19 @@ static void put_others(const struct update_args *a, struct json_writer *w)
 {
         if (a->memory.set || a->memory_reservation.set || a->memory_swap.set) {
                 json_open(w, "memory", '{');
-                put_i64(w, "limit", &a->memory);
-                put_i64(w, "reservation", &a->memory_reservation);
-                put_i64(w, "swap", &a->memory_swap);
+                json_put_opt_i64(w, "limit", &a->memory);
+                json_put_opt_i64(w, "reservation", &a->memory_reservation);
+                json_put_opt_i64(w, "swap", &a->memory_swap);
                 json_close(w, '}');
         }
         if (a->blkio_weight.set) {
                 json_open(w, "blockIO", '{');
-                put_u64(w, "weight", &a->blkio_weight);
+                json_put_opt_u64(w, "weight", &a->blkio_weight);
                 json_close(w, '}');
         }
         if (a->pids_limit.set) {
                 json_open(w, "pids", '{');
-                put_i64(w, "limit", &a->pids_limit);
+                json_put_opt_i64(w, "limit", &a->pids_limit);
                 json_close(w, '}');
         }
 }

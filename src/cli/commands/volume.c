@@ -90,19 +90,6 @@ const struct command cmd_volume_create = {
 
 /* ---- filters ---- */
 
-static bool has_label(const struct volume *v, const char *wanted)
-{
-        const char *eq = strchr(wanted, '=');
-        size_t n = eq ? (size_t)(eq - wanted) : strlen(wanted);
-
-        for (size_t i = 0; i < v->labels.n; i++)
-                if (strlen(v->labels.v[i].key) == n &&
-                    strncmp(v->labels.v[i].key, wanted, n) == 0 &&
-                    (!eq || str_eq(v->labels.v[i].value, eq + 1)))
-                        return true;
-        return false;
-}
-
 /* 1, 0, or -1 with e. */
 static int passes_one(struct engine *g, struct arena *a, const struct volume *v, const char *filter,
                       struct err *e)
@@ -113,9 +100,9 @@ static int passes_one(struct engine *g, struct arena *a, const struct volume *v,
         if ((value = str_after(filter, "name=")))
                 return strstr(v->name, value) || fnmatch(value, v->name, 0) == 0;
         if ((value = str_after(filter, "label!=")))
-                return !has_label(v, value);
+                return !key_values_match(&v->labels, value);
         if ((value = str_after(filter, "label=")))
-                return has_label(v, value);
+                return key_values_match(&v->labels, value);
         if ((value = str_after(filter, "driver=")))
                 return str_eq(value, "local");
         if ((value = str_after(filter, "dangling="))) {

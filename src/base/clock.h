@@ -1,0 +1,14 @@
+/* The wall clock as one number. Timeouts use the monotonic one, which no jump of this changes. */
+#pragma once
+
+#include <stdint.h>
+#include <time.h>
+
+/* ns since 1970. */
+static inline int64_t clock_now_ns(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return now.tv_sec * 1000000000 + now.tv_nsec;
+}
