@@ -12,6 +12,7 @@
 #include "cli/commands/push.h"
 #include "cli/commands/run.h"
 #include "cli/commands/save.h"
+#include "cli/commands/secret.h"
 #include "cli/commands/system.h"
 #include "cli/commands/volume.h"
 
@@ -77,6 +78,11 @@ static const struct command *const commands[] = {
         &cmd_rmi,
         &cmd_run,
         &cmd_save,
+        &cmd_secret_create,
+        &cmd_secret_exists,
+        &cmd_secret_inspect,
+        &cmd_secret_ls,
+        &cmd_secret_rm,
         &cmd_start,
         &cmd_stats,
         &cmd_stop,

@@ -48,6 +48,9 @@ const struct opt run_opts[] = {
              "Mount by keys: type=volume (the default), bind or tmpfs, source, destination, ro, "
              "..."),
         LIST(struct run_args, tmpfs, 0, "tmpfs", "DEST[:OPTIONS]", "Mount a tmpfs"),
+        LIST(struct run_args, secrets, 0, "secret", "NAME[,KEY=VALUE...]",
+             "Give it a secret: a file below /run/secrets, or with type=env a variable; target, "
+             "uid, gid, mode"),
         STR(struct run_args, network, 0, "network", "MODE",
             "none (the default): loopback alone; host: the host's own network; container:NAME: "
             "that container's"),
@@ -211,8 +214,6 @@ const struct opt run_opts[] = {
         REFUSED(0, "pod", "pods are not built yet: share with --network container:NAME"),
         REFUSED(0, "pod-id-file", "pods are not built yet"),
         REFUSED(0, "requires", "dependencies are not kept: start them first"),
-        REFUSED(0, "secret",
-                "secrets are not built yet: mount a file with --volume FILE:/run/secrets/NAME:ro"),
         REFUSED(0, "volumes-from", "name the volumes again with --volume"),
         REFUSED(0, "volume-driver", "volumes are directories of the store"),
         REFUSED(0, "storage-opt", "containers share the file system of the store"),
@@ -518,15 +519,7 @@ static int take_labels(struct ctx *c, const struct run_args *args, struct ctr_op
                         return -1;
         for (size_t i = 0; i < args->labels.n; i++)
                 settings_push(&c->arena, &all, args->labels.v[i]);
-        o->labels.v = arena_array(&c->arena, struct key_value, all.n + 1);
-        for (size_t i = 0; i < all.n; i++) {
-                const char *text = all.v[i], *eq = strchr(text, '=');
-
-                o->labels.v[o->labels.n++] =
-                        (struct key_value){ eq ? arena_strndup(&c->arena, text, (size_t)(eq - text))
-                                               : text,
-                                            eq ? eq + 1 : "" };
-        }
+        o->labels = key_values_of(&c->arena, &all);
         return 0;
 }
 
@@ -569,6 +562,7 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                                           .volumes = args->volumes,
                                           .tmpfs = args->tmpfs,
                                           .mounts = args->mounts,
+                                          .secrets = args->secrets,
                                           .cap_add = args->cap_add,
                                           .cap_drop = args->cap_drop,
                                           .memory = args->memory,
@@ -648,6 +642,7 @@ int run_args_direct(const struct run_args *args, struct err *e)
                             : args->stop_signal ? "stop-signal"
                             : args->attach.n    ? "attach"
                             : args->replace     ? "replace"
+                            : args->secrets.n   ? "secret"
                                                 : NULL;
 
         if (!given)

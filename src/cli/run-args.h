@@ -12,7 +12,7 @@ struct run_args {
         const char *health_cmd, *health_interval, *health_timeout, *health_start;
         int64_t memory, pids_limit, stop_timeout, timeout, health_retries;
         struct strings cap_add, cap_drop, volumes, tmpfs, env, env_files, group_add;
-        struct strings labels, log_opts, mounts;
+        struct strings labels, log_opts, mounts, secrets;
         const char *network, *pid, *ipc, *uts, *cgroupns, *userns;
         bool privileged, init, env_host, unset_all, no_hosts, replace;
         struct limits limits;

@@ -63,6 +63,7 @@ static int fill_ctr(struct run *r, struct err *e)
         struct creation *c = creation_of(r);
 
         c->ctr.mounts = &r->mounts;
+        c->ctr.secrets = &r->secrets;
         c->ctr.image_name = arena_strdup(c->a, r->s->image);
         c->ctr.image_digest = arena_strdup(c->a, r->image.digest);
         c->ctr.image_id = arena_strdup(c->a, r->image.id);
@@ -269,6 +270,7 @@ static const struct step create_steps[] = {
         { .make = mount_root },
         { .make = make_files },
         { .make = make_volumes },
+        { .make = make_secrets },
         { .make = sandbox_config },
         { .make = fill_ctr },
         { .make = merge_labels },

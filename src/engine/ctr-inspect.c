@@ -217,6 +217,7 @@ static void put_config(const struct inspection *i, struct json_writer *w)
                 json_put(w, "Annotations", config_at(i, "annotations"));
         put_stop(i, w);
         put_health_config(i, w);
+        put_list(w, "Secrets", json_get(c->record, "secrets"));
         put_list(w, "CreateCommand", json_get(c->record, "commandLine"));
         json_close(w, '}');
 }

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "engine/ctr-internal.h"
 #include "engine/mounts.h"
+#include "engine/secret.h"
 #include "image/store-container.h"
 
 int engine_open(const struct sandbox_places *p, struct engine *ret, struct err *e)
@@ -58,6 +59,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_strings(&w, "groupAdd", &o->box.group_add);
         json_put_strings(&w, "commandLine", &o->command_line);
         mounts_record(c->mounts, &w);
+        secrets_record(c->secrets, &w);
         ctr_join_record(box, &w);
         json_close(&w, '}');
         buf_putc(out, '\n');

@@ -67,9 +67,11 @@ struct ctr {
         const char *user;       /* as the caller or the image has it; "": nobody said */
         struct key_values labels;
         bool tty, open_stdin, auto_remove;
-        const char *network;         /* "none", "host" */
-        const struct mounts *mounts; /* while it is being created; later: record, "mounts" */
-        const struct json *record;   /* container.json, whole */
+        const char *network; /* "none", "host" */
+        /* While it is being created; later they are in the record, "mounts" and "secrets". */
+        const struct mounts *mounts;
+        const struct secret_uses *secrets;
+        const struct json *record; /* container.json, whole */
 };
 
 enum ctr_status {

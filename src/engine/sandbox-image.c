@@ -245,6 +245,19 @@ static void print_volumes(struct run *r, struct buf *out)
                            r->workspace.path, i, r->settings.volumes.v[i]);
 }
 
+int make_secrets(struct run *r, struct err *e)
+{
+        return secrets_use(&r->arena, r->store, &r->s->secrets, &r->workspace, r->plan != NULL,
+                           &r->mounts, &r->secrets, e);
+}
+
+static void print_secrets(struct run *r, struct buf *out)
+{
+        for (size_t i = 0; i < r->secrets.n; i++)
+                buf_printf(out, "engine: use-secret %s (%s %s)\n", r->secrets.v[i].name,
+                           r->secrets.v[i].variable ? "variable" : "file", r->secrets.v[i].target);
+}
+
 const struct step image_steps[] = {
         { .make = open_store, .undo = close_store, .always = true },
         { .make = find_image, .print = print_image, .always = true },
@@ -259,6 +272,7 @@ const struct step image_steps[] = {
         { .make = attach_root, .print = print_attach, .always = true },
         { .make = make_files, .print = print_files, .always = true },
         { .make = make_volumes, .print = print_volumes, .always = true },
+        { .make = make_secrets, .print = print_secrets, .always = true },
         { .make = sandbox_config, .always = true },
         { .make = step_run, .always = true },
         {}

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "engine/mounts.h"
 #include "engine/sandbox.h"
+#include "engine/secret.h"
 #include "engine/settings.h"
 #include "engine/workspace.h"
 #include "image/manifest.h"
@@ -33,6 +34,7 @@ struct run {
         const char *root_path; /* root.path of config.json */
         const char *bundle;
         struct mounts mounts;
+        struct secret_uses secrets;
         struct buf json; /* config.json */
         sigset_t mask;   /* of signals, before step_signals() held some back */
         int status;
@@ -67,6 +69,7 @@ int hold_image(struct run *r, struct err *e);
 void release_image(struct run *r);
 int make_files(struct run *r, struct err *e);
 int make_volumes(struct run *r, struct err *e);
+int make_secrets(struct run *r, struct err *e);
 /* The table, carried out; sandbox.c. *ret_n: how many were begun, to be undone where one failed. */
 int steps_make(struct run *r, const struct step *steps, size_t *ret_n, struct err *e);
 void steps_undo(struct run *r, const struct step *steps, size_t n);

@@ -50,7 +50,8 @@ struct sandbox {
         struct strings dns, dns_search, dns_options, add_hosts;
         const char *domainname, *tz, *umask, *cgroup_parent, *personality; /* or NULL */
 
-        struct strings mounts; /* --mount, as they are written */
+        struct strings mounts;  /* --mount, as they are written */
+        struct strings secrets; /* --secret, likewise */
 
         struct pull_options pull;      /* with its policy and platform */
         bool platform_given;           /* pull.platform was asked for */

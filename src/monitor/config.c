@@ -1,7 +1,12 @@
 #include "monitor/config.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/fd.h"
 #include "base/str.h"
 #include "codec/json.h"
 
@@ -149,5 +154,30 @@ int monitor_config_read(struct arena *a, const char *text, size_t n, struct moni
                                        member ? "wrong type or value" : "it is missing");
         }
         *ret = c;
+        return 0;
+}
+
+#define ENV_MAX (16u << 20)
+
+int monitor_env_read(struct arena *a, const char *bundle, struct strings *ret, struct err *e)
+{
+        AUTO_FREE char *text = NULL;
+        size_t len = 0, count = 0;
+        int r = fd_read_regular_at(AT_FDCWD,
+                                   arena_printf(a, "%s/" MONITOR_SECRETS "/" MONITOR_ENV, bundle),
+                                   ENV_MAX, &text, &len);
+
+        *ret = (struct strings){ 0 };
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return err_sys(e, r, "cannot read \"%s/" MONITOR_SECRETS "/" MONITOR_ENV "\"",
+                               bundle);
+        for (size_t i = 0; i < len; i++)
+                count += text[i] == 0;
+        ret->v = arena_array(a, const char *, count + 1);
+        for (const char *at = text; ret->n < count; at += strlen(at) + 1)
+                ret->v[ret->n++] = arena_strdup(a, at);
+        explicit_bzero(text, len);
         return 0;
 }

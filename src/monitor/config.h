@@ -49,6 +49,13 @@ struct monitor_config {
         struct strings on_exit; /* a command to run once it has ended for good (--rm); or none */
 };
 
+/* Beside it, where the container has any: variables that are in no record nor configuration, each
+ * "NAME=VALUE" ended by a NUL. Read at each start and exec. */
+#define MONITOR_SECRETS "secrets" /* the directory of a container's secrets */
+#define MONITOR_ENV "env"
+/* bundle: as above. None is fine. Strings live in a. */
+int monitor_env_read(struct arena *a, const char *bundle, struct strings *ret, struct err *e);
+
 void monitor_config_write(const struct monitor_config *c, struct buf *out);
 /* Strings live in a. ERR_INVALID names the member. */
 int monitor_config_read(struct arena *a, const char *text, size_t n, struct monitor_config *ret,

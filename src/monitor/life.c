@@ -40,11 +40,14 @@ enum {
 
 /* ---- in the child ---- */
 
-static int child_start(const struct runtime *rt, char **argv, bool tty, struct report *r)
+static int child_start(const struct runtime *rt, char **argv, const struct strings *env,
+                       struct report *r)
 {
+        bool tty = strchr(argv[ARG_FLAGS], 't');
         struct create_options o = {
                 .id = argv[ARG_ID],
                 .bundle = argv[ARG_BUNDLE],
+                .env = *env,
                 .console_fd = tty ? CHILD_CONSOLE : 0,
                 .ret_pid = &r->pid,
                 .detach = true,
@@ -55,10 +58,11 @@ static int child_start(const struct runtime *rt, char **argv, bool tty, struct r
         return runtime_run(rt, &o, &status, &r->err);
 }
 
-static int child_exec(const struct runtime *rt, char **argv, struct report *r)
+static int child_exec(const struct runtime *rt, char **argv, const struct strings *env,
+                      struct report *r)
 {
         struct exec_options o = {
-                .id = argv[ARG_ID], .ret_pid = &r->pid, .detach = true, .ignore_paused = false
+                .id = argv[ARG_ID], .env = *env, .ret_pid = &r->pid, .detach = true
         };
         size_t n = 0;
         int status;
@@ -77,14 +81,18 @@ void life_child(char **argv)
                               .log = &log,
                               .systemd = strchr(argv[ARG_FLAGS], 's') };
         struct report r = { 0 };
+        AUTO_ARENA a = { 0 };
+        struct strings env;
         int status = exe_detach(argv);
 
         if (status < 0)
                 err_sys(&r.err, status, "cannot let go of the program's file");
+        else if (monitor_env_read(&a, argv[ARG_BUNDLE], &env, &r.err) < 0)
+                status = -1;
         else if (argv[ARG_COMMAND])
-                status = child_exec(&rt, argv, &r);
+                status = child_exec(&rt, argv, &env, &r);
         else
-                status = child_start(&rt, argv, strchr(argv[ARG_FLAGS], 't'), &r);
+                status = child_start(&rt, argv, &env, &r);
         fd_write_all(CHILD_REPORT, &r, sizeof r);
         _exit(status < 0);
 }

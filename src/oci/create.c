@@ -71,6 +71,8 @@ static int load(struct creation *c, struct err *e)
         }
         if (spec_parse(&c->arena, c->config, c->config_len, &c->spec, e) < 0)
                 return err_in(e, "config.json");
+        if (c->spec.process)
+                c->spec.process->env = strings_both(&c->arena, &c->spec.process->env, &c->o->env);
         return 0;
 }
 

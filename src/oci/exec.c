@@ -63,18 +63,6 @@ static int parse_gids(struct arena *a, const struct strings *given, struct spec_
         return 0;
 }
 
-static struct strings join_strings(struct arena *a, const struct strings *x,
-                                   const struct strings *y)
-{
-        struct strings both = { arena_array(a, const char *, x->n + y->n + 1), 0 };
-
-        for (size_t i = 0; i < x->n; i++)
-                both.v[both.n++] = x->v[i];
-        for (size_t i = 0; i < y->n; i++)
-                both.v[both.n++] = y->v[i];
-        return both;
-}
-
 /* --cap adds to every set in which a capability can then be used. */
 static void add_caps(struct execution *x)
 {
@@ -83,16 +71,16 @@ static void add_caps(struct execution *x)
 
         if (x->process.capabilities)
                 *caps = *x->process.capabilities;
-        caps->bounding = join_strings(a, &caps->bounding, &x->o->caps);
-        caps->effective = join_strings(a, &caps->effective, &x->o->caps);
-        caps->permitted = join_strings(a, &caps->permitted, &x->o->caps);
+        caps->bounding = strings_both(a, &caps->bounding, &x->o->caps);
+        caps->effective = strings_both(a, &caps->effective, &x->o->caps);
+        caps->permitted = strings_both(a, &caps->permitted, &x->o->caps);
         /* What is inheritable already can be ambient too, as with runc. */
         for (size_t i = 0; i < x->o->caps.n; i++)
                 for (size_t k = 0; k < caps->inheritable.n; k++)
                         if (str_eq(x->o->caps.v[i], caps->inheritable.v[k])) {
                                 struct strings one = { &x->o->caps.v[i], 1 };
 
-                                caps->ambient = join_strings(a, &caps->ambient, &one);
+                                caps->ambient = strings_both(a, &caps->ambient, &one);
                                 break;
                         }
         x->process.capabilities = caps;
@@ -109,7 +97,7 @@ static int process_from_flags(struct execution *x, struct err *e)
         *p = *x->spec.process;
         p->terminal = o->tty;
         p->args = o->args;
-        p->env = join_strings(&x->arena, &p->env, &o->env);
+        p->env = strings_both(&x->arena, &p->env, &o->env);
         p->no_new_privileges |= o->no_new_privs;
         if (o->cwd)
                 p->cwd = o->cwd;

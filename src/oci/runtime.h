@@ -33,6 +33,7 @@ bool runtime_is_rootless(void);
 struct create_options {
         const char *id, *bundle;
         const char *config; /* the text of config.json; NULL: read it from the bundle */
+        struct strings env; /* beside config.json's, over which they win; written nowhere */
         const char *pid_file, *console_socket, *pidfd_socket;
         int console_fd; /* in place of console_socket: a connected socket, ours to close; 0: none */
         pid_t *ret_pid; /* init's, as soon as it is known; may be NULL */

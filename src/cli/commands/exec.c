@@ -88,6 +88,8 @@ static int exec_in(struct ctx *c, struct engine *g, const struct ctr *ctr,
                                   .tty = a->tty,
                                   .detach = a->detach,
                                   .preserve_fds = a->preserve_fds };
+        struct strings given = { 0 };
+        const char *bundle;
         struct ctr_state s;
         int status, r;
 
@@ -97,9 +99,12 @@ static int exec_in(struct ctx *c, struct engine *g, const struct ctr *ctr,
         if (s.status != CTR_RUNNING && s.status != CTR_STOPPING)
                 return err_set(e, ERR_STATE, "container \"%s\" is not running: it is %s", ctr->name,
                                ctr_status_names[s.status]);
-        if (settings_env(&c->arena, &a->env, &a->env_files, &o.env, e) < 0 ||
+        bundle = arena_printf(&c->arena, "%s/containers/%s", store_path(g->store), ctr->id);
+        if (monitor_env_read(&c->arena, bundle, &o.env, e) < 0 ||
+            settings_env(&c->arena, &a->env, &a->env_files, &given, e) < 0 ||
             take_user(c, a, s.monitor.pid, &o, e) < 0 || close_input(a, e) < 0)
                 return -1;
+        o.env = strings_both(&c->arena, &o.env, &given);
         if ((r = exe_detach(c->argv)) < 0)
                 return err_sys(e, r, "cannot let go of the program's own file");
         return runtime_exec(&rt, &o, &status, e) < 0 ? -1 : status;

@@ -8,8 +8,8 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/ctr-args.h"
-#include "cli/format.h"
 #include "cli/image-list.h"
+#include "cli/show.h"
 #include "cli/table.h"
 #include "engine/names.h"
 #include "engine/volume.h"
@@ -28,25 +28,11 @@ static void print(const struct buf *out)
 
 /* ---- create ---- */
 
-static struct key_values labels_of(struct arena *a, const struct strings *given)
-{
-        struct key_values v = { .v = arena_array(a, struct key_value, given->n + 1) };
-
-        for (size_t i = 0; i < given->n; i++) {
-                const char *text = given->v[i], *eq = strchr(text, '=');
-
-                v.v[v.n++] =
-                        (struct key_value){ eq ? arena_strndup(a, text, (size_t)(eq - text)) : text,
-                                            eq ? eq + 1 : "" };
-        }
-        return v;
-}
-
 static int run_create(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct volume_args *args = p;
         const char *name = argc ? argv[0] : id_make(&c->arena);
-        struct key_values labels = labels_of(&c->arena, &args->labels);
+        struct key_values labels = key_values_of(&c->arena, &args->labels);
         AUTO_BUF out = { 0 };
         struct engine g;
         int r;
@@ -238,24 +224,6 @@ const struct command cmd_volume_ls = {
 
 /* ---- inspect ---- */
 
-static int by_template(struct ctx *c, const char *format, const struct buf *text, struct buf *out,
-                       struct err *e)
-{
-        struct template *t;
-        struct json list;
-
-        if (template_parse(&c->arena, format, &t, e) < 0)
-                return -1;
-        if (json_parse(&c->arena, text->s, text->len, NULL, &list, NULL) < 0)
-                return err_set(e, ERR_INTERNAL, "the description of a volume can't be read");
-        for (uint32_t i = 0; i < list.n; i++) {
-                if (template_run(t, &c->arena, &list.items[i], out, e) < 0)
-                        return -1;
-                buf_putc(out, '\n');
-        }
-        return 0;
-}
-
 /* The exit status: 1 where one is not there; the others are shown. */
 static int describe(struct ctx *c, struct engine *g, const struct volume_args *args, int argc,
                     char **argv, struct json_writer *w, struct err *e)
@@ -287,7 +255,6 @@ static int describe(struct ctx *c, struct engine *g, const struct volume_args *a
 static int run_inspect(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct volume_args *args = p;
-        bool template = args->format && !str_eq(args->format, "json");
         AUTO_BUF text = { 0 };
         AUTO_BUF out = { 0 };
         struct json_writer w = { .out = &text, .indent = 4 };
@@ -300,12 +267,8 @@ static int run_inspect(struct ctx *c, void *p, int argc, char **argv, struct err
                 return -1;
         status = describe(c, &g, args, argc, argv, &w, e);
         engine_close(&g);
-        if (status < 0 || (template && by_template(c, args->format, &text, &out, e) < 0))
+        if (status < 0 || show_list(c, args->format, &text, &out, e) < 0)
                 return -1;
-        if (!template) {
-                buf_add(&out, text.s, text.len);
-                buf_putc(&out, '\n');
-        }
         print(&out);
         return status;
 }
