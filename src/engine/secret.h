@@ -55,8 +55,6 @@ void secret_wipe(char *data, size_t n); /* and frees */
 
 /* ---- in a container ---- */
 
-/* What --secret says, checked: copies of the files below the workspace and their mounts, and the
- * file of variables (monitor/config.h). dry: only checks. *ret: for the container's record, in a. */
 struct secret_use {
         const char *id, *name, *target;
         uint32_t uid, gid, mode;
@@ -66,6 +64,8 @@ struct secret_uses {
         struct secret_use *v;
         size_t n;
 };
+/* What --secret says, checked: copies of the files below the workspace and their mounts, and the
+ * file of variables (monitor/config.h). dry: only checks. *ret is in a. */
 int secrets_use(struct arena *a, struct store *s, const struct strings *given,
                 const struct workspace *w, bool dry, struct mounts *m, struct secret_uses *ret,
                 struct err *e);
