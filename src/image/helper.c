@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,56 +74,68 @@ static int fds_place(const int *fds, size_t nfds)
         return sys_close_range((unsigned)nfds, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
-/* Does not return. A failure is its negative errno, written to fail, which an exec closes. */
-static void child(const char *path, const char *const *argv, const int *fds, size_t nfds, int fail)
+/* What the child needs, and where it leaves a negative errno: it runs in the caller's memory. */
+struct start {
+        const char *path, *const *argv;
+        const int *fds;
+        size_t nfds;
+        int failed;
+};
+
+static int child(void *p)
 {
         static const int defaults[] = { SIGPIPE, SIGINT, SIGTERM, SIGCHLD };
+        struct start *s = p;
         sigset_t none;
-        int r;
 
-        fail = fcntl(fail, F_DUPFD_CLOEXEC, 2 * HELPER_FDS_MAX); /* out of fds_place()'s way */
-        r = fail < 0 ? -errno : fds_place(fds, nfds);
-        if (r == 0) {
+        s->failed = fds_place(s->fds, s->nfds);
+        if (s->failed == 0) {
                 for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
                         signal(defaults[i], SIG_DFL);
                 sigemptyset(&none);
                 sigprocmask(SIG_SETMASK, &none, NULL);
-                execv(path, (char *const *)argv);
-                r = -errno;
+                execv(s->path, (char *const *)s->argv);
+                s->failed = -errno;
         }
-        _exit(write(fail, &r, sizeof r) < 0 ? 126 : 127);
+        _exit(127);
+}
+
+/* As vfork() does it: to copy this program's page tables takes longer than all else here. The mask
+ * keeps our handlers from running in the child. */
+static pid_t spawn(struct start *s, int *ret_pidfd)
+{
+        char stack[32768] __attribute__((aligned(16)));
+        sigset_t all, before;
+        pid_t pid;
+
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, &before);
+        pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, s,
+                    ret_pidfd);
+        pid = pid < 0 ? -errno : pid;
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        return pid;
 }
 
 int helper_start(const char *const *argv, const int *fds, size_t nfds, pid_t *ret_pid,
                  int *ret_pidfd, struct err *e)
 {
         char path[1100];
-        int pair[2], r = 0, pidfd = -1;
-        ssize_t n;
+        struct start s = { .path = path, .argv = argv, .fds = fds, .nfds = nfds };
+        int pidfd = -1;
         pid_t pid;
-        struct clone_args args = { .flags = CLONE_PIDFD | CLONE_VFORK,
-                                   .pidfd = (uint64_t)(uintptr_t)&pidfd,
-                                   .exit_signal = SIGCHLD };
 
         if (nfds > HELPER_FDS_MAX)
                 return err_set(e, ERR_INTERNAL, "too many descriptors for '%s'", argv[0]);
         if (helper_path(argv[0], path, sizeof path, e) < 0)
                 return -1;
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return err_sys(e, errno, "cannot make a pipe");
-        pid = sys_clone3(&args); /* VFORK without VM: it is waited for, in memory of its own */
-        if (pid == 0)
-                child(path, argv, fds, nfds, pair[1]);
-        r = pid < 0 ? -errno : 0;
-        fd_close(pair[1]);
-        n = r == 0 ? read(pair[0], &r, sizeof r) : 0;
-        fd_close(pair[0]);
-        if (pid > 0 && n != 0) {
+        pid = spawn(&s, &pidfd);
+        if (pid > 0 && s.failed < 0) {
                 waitpid(pid, NULL, 0);
                 fd_close(pidfd);
         }
-        if (r < 0) {
-                err_sys(e, -r, "cannot run '%s'", path);
+        if (pid < 0 || s.failed < 0) {
+                err_sys(e, pid < 0 ? pid : s.failed, "cannot run '%s'", path);
                 return err_hint(e,
                                 "Install %s beside berth, or set BERTH_LIBEXEC to its directory.",
                                 argv[0]);
