@@ -76,10 +76,7 @@ static int child_exec(const struct runtime *rt, char **argv, const struct string
 
 void life_child(char **argv)
 {
-        struct log log = { .fd = -1 };
-        struct runtime rt = { .root = argv[ARG_ROOT],
-                              .log = &log,
-                              .systemd = strchr(argv[ARG_FLAGS], 's') };
+        struct runtime rt = { .root = argv[ARG_ROOT], .systemd = strchr(argv[ARG_FLAGS], 's') };
         struct report r = { 0 };
         AUTO_ARENA a = { 0 };
         struct strings env;
@@ -303,8 +300,7 @@ int life_start(struct life *l, const struct monitor_config *c, struct streams *s
 
 int life_clean(const struct monitor_config *c, struct err *e)
 {
-        struct log log = { .fd = -1 };
-        struct runtime rt = { .root = c->oci_root, .log = &log, .systemd = c->systemd };
+        struct runtime rt = { .root = c->oci_root, .systemd = c->systemd };
 
         return runtime_delete(&rt, c->id, true, e);
 }
