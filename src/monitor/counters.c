@@ -135,7 +135,7 @@ static uint64_t limit(uint64_t v)
         return v > (uint64_t)1 << 60 ? COUNTER_UNKNOWN : v;
 }
 
-void counters_read(const struct cgroup *c, struct counters *ret)
+void counters_read(const struct cgroup *c, unsigned set, struct counters *ret)
 {
         const char *last_file = NULL;
         char text[4096];
@@ -148,7 +148,7 @@ void counters_read(const struct cgroup *c, struct counters *ret)
                 const struct source *s = &sources[i][version == 2];
 
                 ret->v[i] = COUNTER_UNKNOWN;
-                if (version == 0 || s->form == NONE)
+                if (!(set & 1u << i) || version == 0 || s->form == NONE)
                         continue;
                 /* Neighbours in the table often are lines of one file. */
                 if (!last_file || !str_eq(last_file, s->file))

@@ -38,7 +38,8 @@ struct counters {
         int64_t time_ns; /* since 1970 */
         uint64_t v[COUNTER_MAX];
 };
-/* Reads all of them; allocates nothing. */
-void counters_read(const struct cgroup *c, struct counters *ret);
+/* Reads those of a set of 1 << COUNTER_x, the others are unknown; allocates nothing. */
+#define COUNTERS_ALL ((1u << COUNTER_MAX) - 1)
+void counters_read(const struct cgroup *c, unsigned set, struct counters *ret);
 /* As an object; unknown ones are left out. */
 void counters_json(const struct counters *c, struct json_writer *w, const char *name);

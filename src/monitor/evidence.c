@@ -21,14 +21,13 @@ void evidence_place(int dir)
         mkdirat(dir, "exits", 0700); /* where it can't be made, saving says so */
 }
 
-void evidence_begin(struct evidence *v, const struct cgroup *c)
+void evidence_begin(struct evidence *v)
 {
         v->asked = (struct asked){ 0 };
         memset(v->samples, 0, sizeof v->samples);
         v->next_sample = 0;
         v->started_ns = clock_now_ns();
-        counters_read(c, &v->first);
-        if (v->kmsg < 0)
+        if (v->kmsg < 0 && v->kept)
                 v->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         if (v->kmsg >= 0)
                 lseek(v->kmsg, 0, SEEK_END);
@@ -36,7 +35,7 @@ void evidence_begin(struct evidence *v, const struct cgroup *c)
 
 void evidence_sample(struct evidence *v, const struct cgroup *c)
 {
-        counters_read(c, &v->samples[v->next_sample]);
+        counters_read(c, COUNTERS_ALL, &v->samples[v->next_sample]);
         v->next_sample = (v->next_sample + 1) % EVIDENCE_SAMPLES;
 }
 
@@ -44,16 +43,15 @@ void evidence_end(struct evidence *v, const struct cgroup *c, int wait_status)
 {
         v->finished_ns = clock_now_ns();
         v->wait_status = wait_status;
-        counters_read(c, &v->last);
+        counters_read(c, v->kept ? COUNTERS_ALL : 1u << COUNTER_MEMORY_OOM_KILL, &v->last);
 }
 
 bool evidence_oom_killed(const struct evidence *v)
 {
-        uint64_t before = v->first.v[COUNTER_MEMORY_OOM_KILL];
-        uint64_t after = v->last.v[COUNTER_MEMORY_OOM_KILL];
+        uint64_t kills = v->last.v[COUNTER_MEMORY_OOM_KILL];
 
         return WIFSIGNALED(v->wait_status) && WTERMSIG(v->wait_status) == SIGKILL &&
-               after != COUNTER_UNKNOWN && after > (before == COUNTER_UNKNOWN ? 0 : before);
+               kills != COUNTER_UNKNOWN && kills > 0;
 }
 
 /* ---- the kernel's log ---- */
@@ -174,12 +172,9 @@ static void put_delta(const struct evidence *v, struct json_writer *w)
         };
 
         json_open(w, "delta", '{');
-        for (size_t i = 0; i < ARRAY_SIZE(rising); i++) {
-                uint64_t before = v->first.v[rising[i]], after = v->last.v[rising[i]];
-
-                if (before != COUNTER_UNKNOWN && after != COUNTER_UNKNOWN && after >= before)
-                        json_put_u64(w, counter_names[rising[i]], after - before);
-        }
+        for (size_t i = 0; i < ARRAY_SIZE(rising); i++)
+                if (v->last.v[rising[i]] != COUNTER_UNKNOWN)
+                        json_put_u64(w, counter_names[rising[i]], v->last.v[rising[i]]);
         json_close(w, '}');
 }
 
@@ -199,7 +194,6 @@ static void put_record(struct evidence *v, unsigned number, const char *cgroup_p
         put_exit(v, &w);
         put_asked(&v->asked, &w);
         json_put_str(&w, "cgroup", cgroup_path);
-        counters_json(&v->first, &w, "first");
         counters_json(&v->last, &w, "last");
         put_delta(v, &w);
         json_open(&w, "samples", '[');

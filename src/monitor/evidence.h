@@ -4,7 +4,8 @@
  *   exits/N.json     N counts up over all the container's lives
  *
  * Order (after rmdir a cgroup's files are gone, even through open descriptors): exit seen,
- * snapshot, reaped, removed. "oomKilled" is true only where init itself died of SIGKILL and the
+ * snapshot, reaped, removed. A cgroup is new with each life, so what it has counted is what this
+ * life used. "oomKilled" is true only where init itself died of SIGKILL and the
  * cgroup counted an OOM kill meanwhile: a child that was killed hours ago is no cause. */
 #pragma once
 
@@ -32,12 +33,13 @@ struct asked {
 
 struct evidence {
         const char *id, *name;
+        bool kept; /* a record will be saved; else only evidence_oom_killed() is asked for */
         pid_t pid;
         int64_t started_ns, finished_ns;
         int wait_status; /* as wait(2) gives it */
         unsigned restarts;
         struct asked asked;
-        struct counters first, last;
+        struct counters last;
         struct counters samples[EVIDENCE_SAMPLES]; /* a ring; time_ns 0: unused */
         unsigned next_sample;
         int kmsg; /* /dev/kmsg, positioned at the start; or -1 */
@@ -45,9 +47,8 @@ struct evidence {
 
 /* Makes the directory of the records: that it is there says that the container ran once. */
 void evidence_place(int dir);
-/* At the start of a life: opens the kernel log, reads the first counters. cgroup as in the
- * record's state. */
-void evidence_begin(struct evidence *v, const struct cgroup *c);
+/* At the start of a life: opens the kernel log. */
+void evidence_begin(struct evidence *v);
 void evidence_sample(struct evidence *v, const struct cgroup *c);
 /* The exit was seen: reads the last counters. */
 void evidence_end(struct evidence *v, const struct cgroup *c, int wait_status);

@@ -130,11 +130,11 @@ static void life_began(struct monitor *m)
         m->phase = PHASE_RUNNING;
         m->born_ms = now_ms();
         m->start_at = NEVER;
-        m->sample_at = m->born_ms + EVIDENCE_SAMPLE_MS;
+        m->sample_at = m->evidence.kept ? m->born_ms + EVIDENCE_SAMPLE_MS : NEVER;
         m->kill_at = m->config.timeout_ms > 0 ? m->born_ms + m->config.timeout_ms : NEVER;
         m->evidence.pid = m->life.pid;
         m->evidence.restarts = m->state.restarts;
-        evidence_begin(&m->evidence, &m->life.cgroup);
+        evidence_begin(&m->evidence);
         health_begin(&m->health, &m->config.health, m->born_ms);
         m->state.status = MONITOR_RUNNING;
         m->state.pid = m->life.pid;
@@ -531,6 +531,7 @@ static int set_up(struct monitor *m, struct err *e)
         m->state.monitor_start = proc_stat_read(getpid(), &st) == 0 ? st.start : 0;
         m->evidence.id = m->config.id;
         m->evidence.name = m->config.name;
+        m->evidence.kept = !m->config.auto_remove;
         m->state.status = MONITOR_STARTING;
         save_state(m);
         return 0;

@@ -102,7 +102,7 @@ static void sample(const struct engine *g, struct row *r)
                 r->now = (struct counters){ 0 };
                 return;
         }
-        counters_read(&cgroup, &r->now);
+        counters_read(&cgroup, COUNTERS_ALL, &r->now);
         r->inactive_file = inactive_file(&cgroup);
         read_network(s.monitor.pid, r);
 }
