@@ -42,6 +42,7 @@ NEEDS = {
     "program": (lambda name: shutil.which(name), "needs the program {}"),
     "lsm": (lambda name: name in read("/sys/kernel/security/lsm").split(","), "this kernel runs without {}"),
     "cgroup": (lambda name: name in v1_controllers(), "the v1 controller {} is not mounted"),
+    "controller": (lambda name: name in v1_controllers() | v2_controllers(), "there is no {} controller"),
     "cgroup2": (lambda name: name in v2_controllers(), "v2 has no {} controller here"),
     "systemd": (lambda _: os.path.isdir("/run/systemd/system"), "systemd is not running"),
     "kernel": (kernel_at_least, "needs kernel {}"),

@@ -8,6 +8,7 @@
 struct globals {
         const char *root;    /* the store of images and containers; NULL: store_open()'s default */
         const char *runroot; /* what need not outlive a reboot; NULL: /run/berth */
+        int cgroup_manager;  /* enum cgroup_manager */
         bool debug;
 };
 

@@ -15,6 +15,7 @@
 #include "cli/commands/secret.h"
 #include "cli/commands/system.h"
 #include "cli/commands/volume.h"
+#include "engine/placement.h"
 
 static const struct opt globals[] = {
         STR(struct globals, root, 0, "root", "DIR",
@@ -23,6 +24,8 @@ static const struct opt globals[] = {
         STR(struct globals, runroot, 0, "runroot", "DIR",
             "Keep what need not outlive a reboot in DIR instead of /run/berth",
             .complete = COMPLETE_DIR),
+        ENUM(struct globals, cgroup_manager, 0, "cgroup-manager", "MANAGER", cgroup_manager_names,
+             "Who makes cgroups: systemd, cgroupfs, or auto, which is systemd where that is init"),
         FLAG(struct globals, debug, 0, "debug", "Log what is done to standard error"),
         {}
 };

@@ -4,17 +4,24 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/placement.h"
 
-int ctr_engine(struct ctx *c, struct engine *ret, struct err *e)
+int ctr_places(struct ctx *c, struct sandbox_places *ret, struct err *e)
 {
-        const struct sandbox_places p = {
+        *ret = (struct sandbox_places){
                 .store = c->globals.root,
                 .run = ctx_runroot(c),
                 .oci = ctx_oci_root(c),
                 .log = &c->log,
         };
+        return placement_manager((enum cgroup_manager)c->globals.cgroup_manager, &ret->systemd, e);
+}
 
-        return engine_open(&p, ret, e);
+int ctr_engine(struct ctx *c, struct engine *ret, struct err *e)
+{
+        struct sandbox_places p;
+
+        return ctr_places(c, &p, e) < 0 ? -1 : engine_open(&p, ret, e);
 }
 
 static int choose_all(struct ctx *c, struct engine *g, const struct ctr_choice *choice,

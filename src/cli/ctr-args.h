@@ -5,6 +5,8 @@
 #include "cli/berth.h"
 #include "engine/ctr.h"
 
+/* As the global options say. */
+int ctr_places(struct ctx *c, struct sandbox_places *ret, struct err *e);
 int ctr_engine(struct ctx *c, struct engine *ret, struct err *e);
 
 struct ctr_choice {

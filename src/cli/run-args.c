@@ -132,7 +132,7 @@ const struct opt run_opts[] = {
         LIST(struct run_args, limits.cgroup_conf, 0, "cgroup-conf", "FILE=VALUE",
              "Write to a file of its cgroup; cgroup v2 only"),
         STR(struct run_args, cgroup_parent, 0, "cgroup-parent", "PATH",
-            "Make its cgroup below this one"),
+            "Make its cgroup below this one: a slice where systemd manages them, else a path"),
         HEADING("What it may do"),
         LIST(struct run_args, cap_add, 0, "cap-add", "CAPABILITY", "Give it a capability, or ALL"),
         LIST(struct run_args, cap_drop, 0, "cap-drop", "CAPABILITY",

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "engine/ctr-internal.h"
 #include "engine/names.h"
+#include "engine/placement.h"
 #include "engine/sandbox-internal.h"
 #include "image/snapshot.h"
 #include "image/store-container.h"
@@ -261,7 +262,18 @@ static int join_others(struct run *r, struct err *e)
         return ctr_join(c->g, c->a, &c->box, e);
 }
 
+static int place(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+        const char *parent = r->s->cgroup_parent;
+
+        if (r->p->systemd)
+                c->ctr.slice = parent ? arena_strdup(c->a, parent) : PLACEMENT_SLICE;
+        return placement_path(&r->arena, r->p->systemd, parent, c->ctr.id, &r->cgroups_path, e);
+}
+
 static const struct step create_steps[] = {
+        { .make = place },
         { .make = join_others },
         { .make = find_image },
         { .make = step_settings },

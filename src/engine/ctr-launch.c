@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
+#include "engine/placement.h"
 #include "image/helper.h"
 #include "image/snapshot.h"
 #include "monitor/monitor.h"
@@ -106,6 +107,7 @@ static int launch_locked(struct engine *g, const struct ctr *c, int root, int at
         AUTO_FD int run = dir < 0 ? -1 : ctr_run_dir(g, c->id, true, e);
         AUTO_FD int journal = run < 0 ? -1 : engine_journal(g, e);
         AUTO_FD int pidfd = -1;
+        struct placement place;
         int pair[2], fds[MONITOR_FD_END], r;
         pid_t pid;
 
@@ -123,7 +125,11 @@ static int launch_locked(struct engine *g, const struct ctr *c, int root, int at
         fds[MONITOR_FD_ATTACH] = attach;
         /* Its own standard error would keep whoever reads ours waiting for its end. */
         fds[2] = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        r = helper_start(argv, fds, ARRAY_SIZE(fds), &pid, &pidfd, e);
+        r = placement_make(c->slice, c->id, &place, e);
+        if (r == 0) {
+                r = helper_start(argv, fds, ARRAY_SIZE(fds), place.cgroup, &pid, &pidfd, e);
+                placement_done(&place);
+        }
         fd_close(fds[2]);
         close(pair[1]);
         if (r == 0)

@@ -52,6 +52,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_bool(&w, "openStdin", c->open_stdin);
         json_put_bool(&w, "autoRemove", c->auto_remove);
         json_put_str(&w, "network", c->network);
+        json_put_str(&w, "slice", c->slice);
         json_put_strings(&w, "binds", &o->box.volumes);
         json_put_strings(&w, "tmpfs", &o->box.tmpfs);
         json_put_strings(&w, "capAdd", &o->box.cap_add);
@@ -121,6 +122,7 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
         c.tty = is_true(json_get(j, "tty"));
         c.open_stdin = is_true(json_get(j, "openStdin"));
         c.auto_remove = is_true(json_get(j, "autoRemove"));
+        c.slice = json_str(json_get(j, "slice"), NULL);
         c.network = json_str(json_get(j, "network"), "none");
         *ret = c;
         return 0;

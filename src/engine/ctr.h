@@ -68,6 +68,7 @@ struct ctr {
         struct key_values labels;
         bool tty, open_stdin, auto_remove;
         const char *network; /* "none", "host" */
+        const char *slice;   /* systemd's, where its scope is; NULL: systemd has no part */
         /* While it is being created; later they are in the record, "mounts" and "secrets". */
         const struct mounts *mounts;
         const struct secret_uses *secrets;

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "codec/json.h"
 #include "engine/devices.h"
+#include "engine/placement.h"
 #include "engine/sandbox-internal.h"
 #include "engine/security.h"
 #include "engine/user.h"
@@ -113,13 +114,14 @@ static int put_personality(const char *text, struct json_writer *w, struct err *
 static int put_linux(const struct config *c, struct json_writer *w, struct err *e)
 {
         const struct sandbox *s = c->s;
-        const char *parent = s->cgroup_parent ? s->cgroup_parent : "";
+        const char *path = c->r->cgroups_path;
         AUTO_ARENA a = { 0 };
 
+        if (!path &&
+            placement_direct(&a, c->r->p->systemd, s->cgroup_parent, s->name, &path, e) < 0)
+                return -1;
         json_open(w, "linux", '{');
-        json_put_str(w, "cgroupsPath",
-                     arena_printf(&a, "%s%s/berth-%s", *parent && *parent != '/' ? "/" : "", parent,
-                                  s->name));
+        json_put_str(w, "cgroupsPath", path);
         namespaces_write(s->ns, w);
         json_open(w, "resources", '{');
         devices_write_rules(&c->devices, w);

@@ -33,6 +33,7 @@ struct run {
         int root;              /* O_PATH of the root as it will be, for looking things up; or -1 */
         const char *root_path; /* root.path of config.json */
         const char *bundle;
+        const char *cgroups_path; /* cgroupsPath of config.json; NULL: a sandbox's */
         struct mounts mounts;
         struct secret_uses secrets;
         struct buf json; /* config.json */

@@ -126,7 +126,7 @@ int private_mounts(struct run *r, int *ret_target, struct err *e)
 
 int step_run(struct run *r, struct err *e)
 {
-        struct runtime rt = { .root = r->p->oci, .log = r->p->log };
+        struct runtime rt = { .root = r->p->oci, .log = r->p->log, .systemd = r->p->systemd };
         struct create_options o = { .id = r->s->name,
                                     .bundle = r->plan ? "/" : r->bundle,
                                     .config = buf_str(&r->json),

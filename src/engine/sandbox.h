@@ -63,6 +63,7 @@ struct sandbox_places {
         const char *store; /* NULL: the store's default */
         const char *run;   /* "/run/berth" */
         const char *oci;   /* state of the OCI runtime below */
+        bool systemd;      /* it manages the cgroups (placement.h) */
         const struct log *log;
 };
 

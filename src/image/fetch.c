@@ -335,7 +335,7 @@ int fetch_open(const struct reference *ref, const struct fetch_options *o, const
         /* libcurl brings GnuTLS along, through libraries that are not used here; its start takes a
          * fifth of berth-fetch's. */
         setenv("GNUTLS_NO_IMPLICIT_INIT", "1", 1);
-        r = helper_start(argv, (int[]){ -1, -1, -1, pair[1] }, 4, &f->pid, &f->pidfd, e);
+        r = helper_start(argv, (int[]){ -1, -1, -1, pair[1] }, 4, -1, &f->pid, &f->pidfd, e);
         unsetenv("GNUTLS_NO_IMPLICIT_INIT");
         fd_close(pair[1]);
         if (r == 0) {

@@ -82,7 +82,8 @@ struct start {
         int failed;
 };
 
-static int child(void *p)
+/* Not inlined: see sys_clone3_vfork(). */
+static __attribute__((noinline)) int child(void *p)
 {
         static const int defaults[] = { SIGPIPE, SIGINT, SIGTERM, SIGCHLD };
         struct start *s = p;
@@ -100,24 +101,50 @@ static int child(void *p)
         _exit(127);
 }
 
-/* As vfork() does it: to copy this program's page tables takes longer than all else here. The mask
- * keeps our handlers from running in the child. */
-static pid_t spawn(struct start *s, int *ret_pidfd)
+static pid_t spawn_here(struct start *s, int *ret_pidfd)
 {
         char stack[32768] __attribute__((aligned(16)));
+        pid_t pid = clone(child, stack + sizeof stack,
+                          CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, s, ret_pidfd);
+
+        return pid < 0 ? -errno : pid;
+}
+
+/* clone() can't start it in another cgroup, clone3() can. */
+static pid_t spawn_in(struct start *s, int cgroup, int *ret_pidfd)
+{
+#if SYS_HAVE_CLONE3_VFORK
+        struct clone_args a = { .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
+                                .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+                                .exit_signal = SIGCHLD,
+                                .cgroup = (uint64_t)cgroup };
+        long pid = sys_clone3_vfork(&a);
+
+        if (pid == 0)
+                child(s);
+        return (pid_t)pid;
+#else
+        return -ENOSYS;
+#endif
+}
+
+/* As vfork() does it: to copy this program's page tables takes longer than all else here. The mask
+ * keeps our handlers from running in the child. */
+static pid_t spawn(struct start *s, int cgroup, int *ret_pidfd)
+{
         sigset_t all, before;
         pid_t pid;
 
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, &before);
-        pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, s,
-                    ret_pidfd);
-        pid = pid < 0 ? -errno : pid;
+        pid = cgroup < 0 ? -ENOENT : spawn_in(s, cgroup, ret_pidfd);
+        if (pid < 0)
+                pid = spawn_here(s, ret_pidfd);
         sigprocmask(SIG_SETMASK, &before, NULL);
         return pid;
 }
 
-int helper_start(const char *const *argv, const int *fds, size_t nfds, pid_t *ret_pid,
+int helper_start(const char *const *argv, const int *fds, size_t nfds, int cgroup, pid_t *ret_pid,
                  int *ret_pidfd, struct err *e)
 {
         char path[1100];
@@ -129,7 +156,7 @@ int helper_start(const char *const *argv, const int *fds, size_t nfds, pid_t *re
                 return err_set(e, ERR_INTERNAL, "too many descriptors for '%s'", argv[0]);
         if (helper_path(argv[0], path, sizeof path, e) < 0)
                 return -1;
-        pid = spawn(&s, &pidfd);
+        pid = spawn(&s, cgroup, &pidfd);
         if (pid > 0 && s.failed < 0) {
                 waitpid(pid, NULL, 0);
                 fd_close(pidfd);

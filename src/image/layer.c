@@ -87,7 +87,7 @@ static int start(struct args *a, int in, int out, int dir, int lower, struct lay
                 return err_sys(e, errno, "cannot make a pipe");
         fds[LAYER_FD_RESULT] = pair[1];
         arg(a, NULL);
-        r = helper_start(a->v, fds, LAYER_FD_MAX, &ret->pid, &ret->pidfd, e);
+        r = helper_start(a->v, fds, LAYER_FD_MAX, -1, &ret->pid, &ret->pidfd, e);
         fd_close(pair[1]);
         if (r < 0) {
                 fd_close(pair[0]);

@@ -17,7 +17,7 @@ static int run(const char *script, const int *fds, size_t nfds)
         int pidfd, status;
         pid_t pid;
 
-        assert_int_equal(helper_start(argv, fds, nfds, &pid, &pidfd, &e), 0);
+        assert_int_equal(helper_start(argv, fds, nfds, -1, &pid, &pidfd, &e), 0);
         assert_true(fcntl(pidfd, F_GETFD) & FD_CLOEXEC);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         close(pidfd);
@@ -62,7 +62,7 @@ static void test_missing(void **state)
         int pidfd;
         pid_t pid;
 
-        assert_int_equal(helper_start(argv, NULL, 0, &pid, &pidfd, &e), -1);
+        assert_int_equal(helper_start(argv, NULL, 0, -1, &pid, &pidfd, &e), -1);
         assert_int_equal(e.sys, ENOENT);
         assert_non_null(strstr(e.chain, "berth-no-such-helper"));
         assert_non_null(strstr(e.hint, "BERTH_LIBEXEC"));

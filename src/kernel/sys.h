@@ -70,6 +70,34 @@ static inline pid_t sys_clone3(struct clone_args *a)
 {
         return (pid_t)syscall(SYS_clone3, a, sizeof *a);
 }
+/* With CLONE_VM and CLONE_VFORK, and no stack: the child goes on in the caller's frame, as vfork()'s
+ * does, so all it may do there is to call a function that doesn't return. A wrapper's return
+ * address on the stack would be overwritten, hence the instruction itself. A pid or -errno. */
+#if defined(__x86_64__)
+#define SYS_HAVE_CLONE3_VFORK 1
+static inline __attribute__((always_inline)) long sys_clone3_vfork(struct clone_args *a)
+{
+        long r;
+
+        __asm__ volatile("syscall"
+                         : "=a"(r)
+                         : "0"(SYS_clone3), "D"(a), "S"(sizeof *a)
+                         : "rcx", "r11", "memory");
+        return r;
+}
+#elif defined(__aarch64__)
+#define SYS_HAVE_CLONE3_VFORK 1
+static inline __attribute__((always_inline)) long sys_clone3_vfork(struct clone_args *a)
+{
+        register long nr __asm__("x8") = SYS_clone3, size __asm__("x1") = sizeof *a;
+        register long r __asm__("x0") = (long)a;
+
+        __asm__ volatile("svc #0" : "+r"(r) : "r"(nr), "r"(size) : "memory");
+        return r;
+}
+#else
+#define SYS_HAVE_CLONE3_VFORK 0
+#endif
 static inline int sys_pidfd_open(pid_t pid)
 {
         return (int)syscall(SYS_pidfd_open, pid, 0);

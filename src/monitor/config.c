@@ -38,7 +38,6 @@ static const struct field fields[] = {
         { "name", STRING, AT(name) },
         { "bundle", STRING, AT(bundle), .required = true },
         { "ociRoot", STRING, AT(oci_root), .required = true },
-        { "systemd", BOOL, AT(systemd) },
         { "tty", BOOL, AT(tty) },
         { "openStdin", BOOL, AT(open_stdin) },
         { "logDriver", CHOICE, AT(log_driver), log_driver_names },

@@ -34,7 +34,6 @@ struct monitor_config {
         const char *id, *name;
         const char *bundle;   /* the container's directory: config.json, rootfs/ */
         const char *oci_root; /* state directories of the runtime */
-        bool systemd;
         bool tty, open_stdin;
         enum log_driver log_driver;
         uint64_t log_max_size;

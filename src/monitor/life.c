@@ -34,7 +34,7 @@ enum {
         ARG_ID,
         ARG_BUNDLE,
         ARG_ROOT,
-        ARG_FLAGS,  /* letters: s systemd, t terminal */
+        ARG_FLAGS,  /* "-", or "-t": a terminal */
         ARG_COMMAND /* and on: an exec's; none: start the container */
 };
 
@@ -76,7 +76,7 @@ static int child_exec(const struct runtime *rt, char **argv, const struct string
 
 void life_child(char **argv)
 {
-        struct runtime rt = { .root = argv[ARG_ROOT], .systemd = strchr(argv[ARG_FLAGS], 's') };
+        struct runtime rt = { .root = argv[ARG_ROOT] };
         struct report r = { 0 };
         AUTO_ARENA a = { 0 };
         struct strings env;
@@ -282,7 +282,7 @@ int life_start(struct life *l, const struct monitor_config *c, struct streams *s
         struct ends x;
         int r = -1;
 
-        snprintf(flags, sizeof flags, "-%s%s", c->systemd ? "s" : "", c->tty ? "t" : "");
+        snprintf(flags, sizeof flags, "-%s", c->tty ? "t" : "");
         l->pidfd = -1;
         if (ends_make(&x, c, e) == 0 && run_child(argv, x.theirs, x.console[1], &report, e) == 0 &&
             (!c->tty || take_console(&x, e) == 0) && learn(l, c, report.pid, e) == 0) {
@@ -300,7 +300,7 @@ int life_start(struct life *l, const struct monitor_config *c, struct streams *s
 
 int life_clean(const struct monitor_config *c, struct err *e)
 {
-        struct runtime rt = { .root = c->oci_root, .systemd = c->systemd };
+        struct runtime rt = { .root = c->oci_root };
 
         return runtime_delete(&rt, c->id, true, e);
 }
@@ -318,15 +318,12 @@ int life_end(struct life *l, const struct monitor_config *c, struct err *e)
 int life_exec(const struct monitor_config *c, const struct strings *command, int out,
               const char *program, pid_t *ret, struct err *e)
 {
-        char flags[4] = "-";
-        const char *head[] = { program, LIFE_CHILD, c->id, c->bundle, c->oci_root, flags };
+        const char *head[] = { program, LIFE_CHILD, c->id, c->bundle, c->oci_root, "-" };
         const int stdio[3] = { -1, out, out };
         struct report report = { 0 };
         AUTO_FREE char **argv = NULL;
         int r;
 
-        if (c->systemd)
-                snprintf(flags, sizeof flags, "-s");
         argv = mem_alloc(mem_mul(sizeof *argv, ARRAY_SIZE(head) + command->n + 1));
         for (size_t i = 0; i < ARRAY_SIZE(head); i++)
                 argv[i] = (char *)head[i];

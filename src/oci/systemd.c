@@ -37,10 +37,12 @@ struct helper {
         int in, out, text; /* its stdin, stdout and stderr, our ends */
 };
 
-static int helper_path(char *buf, size_t cap)
+static int helper_path(const char *given, char *buf, size_t cap)
 {
         const char *dir = secure_getenv("BERTH_LIBEXEC");
 
+        if (given)
+                return snprintf(buf, cap, "%s", given) < (int)cap ? 0 : -ENAMETOOLONG;
         return snprintf(buf, cap, "%s/" HELPER, str_empty(dir) ? BERTH_LIBEXECDIR : dir) < (int)cap
                        ? 0
                        : -ENAMETOOLONG;
@@ -177,12 +179,13 @@ static int answer_err(int status, struct buf *text, struct err *e)
 }
 
 /* Runs one request; *out gets the helper's stdout. */
-static int ask(const struct buf *request, int timeout_ms, struct buf *out, struct err *e)
+static int ask(const struct systemd_unit *u, const struct buf *request, int timeout_ms,
+               struct buf *out, struct err *e)
 {
         AUTO_BUF text = {};
         struct helper h;
         char path[512];
-        int r = helper_path(path, sizeof path), status = 0;
+        int r = helper_path(u->helper, path, sizeof path), status = 0;
 
         if (r == 0)
                 r = helper_start(path, &h);
@@ -248,6 +251,11 @@ static void put_start(const struct systemd_start *s, struct buf *out)
         for (size_t i = 0; i < ARRAY_SIZE(accounting); i++)
                 systemd_put_flag(out, accounting[i], 1);
         systemd_put_flag(out, "DefaultDependencies", 0);
+        if (s->before) {
+                systemd_put_property(out, "Before", "as", 0);
+                systemd_put_word(out, s->before, strlen(s->before));
+                buf_putc(out, '\n');
+        }
 }
 
 int systemd_start(struct arena *a, const struct systemd_start *s, const char **ret_group,
@@ -260,7 +268,7 @@ int systemd_start(struct arena *a, const struct systemd_start *s, const char **r
         put_start(s, &request);
         if (s->properties)
                 buf_puts(&request, s->properties);
-        if (ask(&request, timeout, &out, e) < 0)
+        if (ask(&s->unit, &request, timeout, &out, e) < 0)
                 return err_in(e, "cannot start systemd unit '%.200s'", s->unit.name);
         group = str_after(buf_str(&out), "ControlGroup=");
         if (!group || *group != '/')
@@ -278,7 +286,7 @@ int systemd_update(const struct systemd_unit *u, const char *properties, struct 
         if (str_empty(properties))
                 return 0;
         buf_puts(&request, properties);
-        if (ask(&request, timeout, &out, e) < 0)
+        if (ask(u, &request, timeout, &out, e) < 0)
                 return err_in(e, "cannot update systemd unit '%.200s'", u->name);
         return 0;
 }
@@ -288,7 +296,7 @@ int systemd_stop(const struct systemd_unit *u, struct err *e)
         AUTO_BUF request = {}, out = {};
         int timeout = request_open(u, "stop", 0, &request);
 
-        if (ask(&request, timeout, &out, e) < 0)
+        if (ask(u, &request, timeout, &out, e) < 0)
                 return err_in(e, "cannot stop systemd unit '%.200s'", u->name);
         return 0;
 }
@@ -301,7 +309,7 @@ int systemd_attach(const struct systemd_unit *u, pid_t pid, const char *subgroup
         buf_printf(&request, "pid %d\nsubgroup", (int)pid);
         systemd_put_word(&request, subgroup, strlen(subgroup));
         buf_putc(&request, '\n');
-        if (ask(&request, timeout, &out, e) < 0)
+        if (ask(u, &request, timeout, &out, e) < 0)
                 return err_in(e, "cannot move process %d into systemd unit '%.200s'", (int)pid,
                               u->name);
         return 0;

@@ -21,6 +21,7 @@ struct systemd_unit {
         const char *name; /* "prefix-name.scope"; "name.scope" without a prefix; a name that ends in
                               ".slice" is the unit itself */
         bool user;        /* on the user's bus */
+        const char *helper; /* berth-systemd; NULL: where it was installed */
 };
 
 /* cgroups_path NULL or empty: the default slice, prefix "berth", the container's id. Pure. */
@@ -43,6 +44,7 @@ struct systemd_start {
         const char *id;
         pid_t pid; /* of the container's first process: it is in the cgroup on return */
         const char *properties; /* lines of the two functions above */
+        const char *before;     /* a unit that at shutdown is stopped before this one; or NULL */
         int timeout_ms;         /* 0: 30 s */
 };
 

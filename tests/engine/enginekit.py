@@ -105,7 +105,8 @@ class Engine(kit.Berth):
 
 def cgroups_of(id):
     tops = [CGROUP, *(p for p in CGROUP.iterdir() if p.is_dir() and not p.is_symlink())]
-    return [str(t / f"berth-{id}") for t in tops if (t / f"berth-{id}").is_dir()]
+    found = [t / f"berth-{id}" for t in tops] + [CGROUP / "system.slice" / f"berth-{id}.scope" / "container"]
+    return [str(path) for path in found if path.is_dir()]
 
 
 class Watch:

@@ -455,7 +455,7 @@ def test_evidence_outlives_the_cgroup(engine):
     engine("rm", "t").ok()
 
 
-@pytest.mark.needs("cgroup:memory")
+@pytest.mark.needs("controller:memory")
 def test_memory_runs_out(engine):
     hog = "x=a; while :; do x=$x$x$x$x; done"
     done = engine.run("--name", "t", "-m", "16m", "--memory-swap", "16m", IMAGE, "sh", "-c", f"exec sh -c '{hog}'",
@@ -469,7 +469,7 @@ def test_memory_runs_out(engine):
     engine("rm", "t").ok()
 
 
-@pytest.mark.needs("cgroup:memory")
+@pytest.mark.needs("controller:memory")
 def test_a_child_s_want_of_memory_is_not_init_s(engine):
     hog = "x=a; while :; do x=$x$x$x$x; done"
     done = engine.run("--name", "t", "-m", "16m", "--memory-swap", "16m", IMAGE, "sh", "-c",

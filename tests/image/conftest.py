@@ -14,9 +14,9 @@ containers/. A test that means to leave a staged download says @pytest.mark.stag
 import itertools
 import os
 import pathlib
+import secrets
 import shutil
 import signal
-import tempfile
 
 import kit
 import pytest
@@ -42,8 +42,9 @@ def base():
         pytest.fail(f"no program at {kit.BERTH}: build it, or set BERTH")
     kit.isolate()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that an ended run cleans up too
-    path = pathlib.Path(tempfile.mkdtemp(prefix="berth-image-", dir=os.environ.get("TMPDIR", "/var/tmp")))
-    path.chmod(0o755)
+    # podman takes the path of a layout for a reference: mkdtemp()'s may begin with '_'.
+    path = pathlib.Path(os.environ.get("TMPDIR", "/var/tmp"), f"berth-image-{secrets.token_hex(4)}")
+    path.mkdir(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

@@ -56,15 +56,12 @@ static int remember_helpers(struct err *e)
 static int run_direct(struct ctx *c, const struct run_args *args, struct ctr_options *o,
                       struct err *e)
 {
-        struct sandbox_places places = { .store = c->globals.root,
-                                         .run = ctx_runroot(c),
-                                         .oci = ctx_oci_root(c),
-                                         .log = &c->log };
+        struct sandbox_places places;
         struct progress *progress;
         AUTO_BUF plan = { 0 };
         int status, r;
 
-        if (!args->plan && run_args_direct(args, e) < 0)
+        if ((!args->plan && run_args_direct(args, e) < 0) || ctr_places(c, &places, e) < 0)
                 return -1;
         if (!o->box.name)
                 o->box.name = make_name(&c->arena);
