@@ -70,8 +70,8 @@ static inline pid_t sys_clone3(struct clone_args *a)
 {
         return (pid_t)syscall(SYS_clone3, a, sizeof *a);
 }
-/* With CLONE_VM and CLONE_VFORK, and no stack: the child goes on in the caller's frame, as vfork()'s
- * does, so all it may do there is to call a function that doesn't return. A wrapper's return
+/* With CLONE_VM and CLONE_VFORK, and no stack: the child goes on in the caller's frame, as after a
+ * vfork(): all it may do there is to call a function that doesn't return. A wrapper's return
  * address on the stack would be overwritten, hence the instruction itself. A pid or -errno. */
 #if defined(__x86_64__)
 #define SYS_HAVE_CLONE3_VFORK 1
