@@ -1,6 +1,7 @@
 /* berth: parse, run one command, report. */
 #include "cli/berth.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -10,7 +11,14 @@
 #include "cli/help.h"
 
 /* Usage errors are 2, as with most tools; a command that has statuses of its own returns them. */
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3, EXIT_DENIED = 4, EXIT_RUN = 125 };
+enum {
+        EXIT_FAILED = 1,
+        EXIT_USAGE = 2,
+        EXIT_MISSING = 3,
+        EXIT_DENIED = 4,
+        EXIT_RUN = 125,
+        EXIT_INTERRUPTED = 130
+};
 
 static void print_help(const struct invocation *i)
 {
@@ -29,6 +37,8 @@ static void print_help(const struct invocation *i)
 
 static int status_of(const struct invocation *i, const struct err *e)
 {
+        if (e->sys == EINTR)
+                return EXIT_INTERRUPTED;
         if (i->command && str_eq(i->command->name, "run"))
                 return EXIT_RUN;
         switch (e->code) {

@@ -34,6 +34,7 @@ static const char *const state_words[] = {
         [TRANSFER_WAITING] = "waiting",
         [TRANSFER_DOWNLOADING] = "pulling",
         [TRANSFER_UPLOADING] = "pushing",
+        [TRANSFER_PACKING] = "packing",
         [TRANSFER_LOADING] = "loading",
         [TRANSFER_SAVING] = "saving",
         [TRANSFER_VERIFYING] = "verifying",
@@ -66,9 +67,10 @@ void progress_size(struct buf *out, uint64_t bytes)
         buf_printf(out, u == 0 || v >= 99.95 ? "%.0f%s" : "%.1f%s", v, units[u]);
 }
 
+/* The states between waiting and verifying: bytes go somewhere. */
 static bool is_moving(const struct progress_row *r)
 {
-        return r->state == TRANSFER_DOWNLOADING || r->state == TRANSFER_UPLOADING;
+        return r->state >= TRANSFER_DOWNLOADING && r->state <= TRANSFER_SAVING;
 }
 
 static void put_bar(struct buf *out, const struct progress_row *r, unsigned width)

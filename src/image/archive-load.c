@@ -12,6 +12,7 @@
 #include "image/archive-internal.h"
 #include "image/compose.h"
 #include "image/layer.h"
+#include "image/pull-internal.h"
 #include "image/record.h"
 
 /* ---- where the bytes are ---- */
@@ -109,66 +110,50 @@ struct loading {
         const struct members *members;
 };
 
-static void tell(const struct loading *l, const struct found_image *i, size_t k,
-                 enum transfer_state state)
-{
-        const struct found_layer *layer = &i->layers[k];
-        struct transfer t = { .n = (unsigned)k,
-                              .of = (unsigned)i->c.diff_ids.n,
-                              .digest = layer->digest ? layer->digest : i->c.diff_ids.v[k],
-                              .size = layer->size,
-                              .bytes = state == TRANSFER_DONE ? layer->size : 0,
-                              .state = state };
+struct source_of { /* an image's layers */
+        const struct loading *l;
+        const struct found_image *i;
+};
 
-        if (l->w && l->w->transfer)
-                l->w->transfer(l->w->ctx, &t);
-}
-
-static int unpack(const struct loading *l, const struct found_image *i, size_t k, struct layer *ret,
-                  struct err *e)
+static int open_blob(void *ctx, size_t place, int *ret_fd, struct err *e)
 {
-        const struct found_layer *layer = &i->layers[k];
-        struct layer_job job = { .backend = store_backend(l->store),
-                                 .digest = layer->digest,
-                                 .size = layer->size,
-                                 .diff_id = i->c.diff_ids.v[k],
-                                 .keep_blob = l->o->keep_blobs,
-                                 .threads = 2,
-                                 .limits = tar_limits_default };
-        AUTO_FD int fd = -1;
+        const struct source_of *s = ctx;
         uint64_t size;
 
-        if (l->o->max_size)
-                job.limits.bytes = l->o->max_size;
-        if (members_open(l->members, layer->member, &fd, &size, e) < 0)
-                return -1;
-        job.input = fd;
-        tell(l, i, k, TRANSFER_LOADING);
-        if (image_layer_add(l->store, fd, &job, &i->c.diff_ids, k, l->log, ret, e) < 0)
-                return -1;
-        tell(l, i, k, TRANSFER_DONE);
-        return 0;
+        return members_open(s->l->members, s->i->layers[place].member, ret_fd, &size, e);
 }
 
-/* From the lowest up: a layer may lean on those below it. */
 static int load_layers(const struct loading *l, const struct found_image *i, struct layer *layers,
                        struct err *e)
 {
-        for (size_t k = 0; k < i->c.diff_ids.n; k++) {
-                char chain[DIGEST_CAP];
+        struct source_of of = { l, i };
+        size_t n = i->c.diff_ids.n;
+        const char **names = arena_array(l->arena, const char *, n + 1);
+        const char **digests = arena_array(l->arena, const char *, n + 1);
+        struct pull_source source = { open_blob, names, digests, &of };
+        struct pull_options options = { .keep_blobs = l->o->keep_blobs,
+                                        .max_size = l->o->max_size,
+                                        .jobs = members_are_apart(l->members) ? 0 : 1 };
+        struct manifest m = { .nlayers = n,
+                              .layers = arena_array(l->arena, struct descriptor, n + 1) };
+        struct pull p = { .store = l->store,
+                          .arena = l->arena,
+                          .options = &options,
+                          .watcher = l->w,
+                          .log = l->log,
+                          .source = &source };
+        bool changed;
 
-                chain_id(&i->c.diff_ids, k + 1, chain);
-                if (store_layer_find(l->store, i->c.diff_ids.v[k], chain, &layers[k], e) == 0) {
-                        tell(l, i, k, TRANSFER_REUSED);
-                        continue;
-                }
-                if (e->code != ERR_NOT_FOUND)
-                        return -1;
-                err_clear(e);
-                if (unpack(l, i, k, &layers[k], e) < 0)
-                        return err_in(e, "layer %zu (%s)", k + 1, i->layers[k].member);
+        for (size_t k = 0; k < n; k++) {
+                names[k] = i->layers[k].member;
+                digests[k] = i->layers[k].digest;
+                m.layers[k] = (struct descriptor){
+                        .media_type = MEDIA_DOCKER_LAYER_TAR,
+                        .digest = digests[k] ? digests[k] : i->c.diff_ids.v[k],
+                        .size = i->layers[k].size,
+                };
         }
-        return 0;
+        return pull_layers(&p, &m, &i->c, layers, &changed, e);
 }
 
 /* ---- images ---- */

@@ -5,9 +5,6 @@
  * bytes that it names. Only if all of an image's layers are what its manifest names is that saved;
  * else one is made that names what was written. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -15,7 +12,7 @@
 #include "codec/json.h"
 #include "image/archive-internal.h"
 #include "image/compose.h"
-#include "image/layer.h"
+#include "image/pack.h"
 
 #define DIR_VERSION "Directory Transport Version: 1.1\n"
 
@@ -25,11 +22,17 @@ struct saving {
         const struct watcher *w;
         const struct log *log;
         struct sink sink;
-        struct stage stage; /* holds what is compressed, until its size is known */
-        bool staged;
+        struct interrupts interrupts;
         struct arena arena;
         struct layout layout; /* names blobs */
         bool exact;
+};
+
+/* A layer that was compressed: a tar's header needs the size before the bytes. */
+struct packed {
+        int fd; /* without a name, in the store; -1: it wasn't */
+        const char *digest;
+        uint64_t size;
 };
 
 /* An image while it is saved. */
@@ -39,7 +42,8 @@ struct saved {
         size_t nmanifest, nconfig;
         struct manifest m;
         struct image_config c;
-        bool changed; /* its layers are not what m named any more */
+        struct packed *packed; /* of each layer */
+        bool changed;          /* its layers are not what m named any more */
 };
 
 static int read_image(struct saving *s, const struct archive_image *from, struct saved *i,
@@ -61,23 +65,32 @@ static int read_image(struct saving *s, const struct archive_image *from, struct
         if (i->m.nlayers != i->c.diff_ids.n)
                 return err_set(e, ERR_INVALID, "%zu layers, but %zu diff_ids", i->m.nlayers,
                                i->c.diff_ids.n);
+        i->packed = arena_array(&s->arena, struct packed, i->m.nlayers + 1);
+        for (size_t k = 0; k < i->m.nlayers; k++)
+                i->packed[k].fd = -1;
         return 0;
 }
 
 /* ---- layers ---- */
 
-static void tell(const struct saving *s, const struct saved *i, size_t k, uint64_t size,
-                 enum transfer_state state)
+static void tell_bytes(const struct saving *s, const struct saved *i, size_t k, uint64_t bytes,
+                       uint64_t size, enum transfer_state state)
 {
         struct transfer t = { .n = (unsigned)k,
                               .of = (unsigned)i->c.diff_ids.n,
                               .digest = i->c.diff_ids.v[k],
                               .size = size,
-                              .bytes = state == TRANSFER_DONE ? size : 0,
+                              .bytes = bytes,
                               .state = state };
 
         if (s->w && s->w->transfer)
                 s->w->transfer(s->w->ctx, &t);
+}
+
+static void tell(const struct saving *s, const struct saved *i, size_t k, uint64_t size,
+                 enum transfer_state state)
+{
+        tell_bytes(s, i, k, state == TRANSFER_DONE ? size : 0, size, state);
 }
 
 static int find_layer(const struct saving *s, const struct saved *i, size_t k, struct layer *ret,
@@ -91,16 +104,42 @@ static int find_layer(const struct saving *s, const struct saved *i, size_t k, s
         return store_layer_open(s->store, ret->key, ret_dir, e);
 }
 
-/* The layer's exact tar, as one member. */
-static int put_tar(struct saving *s, const char *name, const struct layer *l, int dir,
-                   struct err *e)
+/* What pack_layers() is given of a layer. */
+struct piece {
+        struct saving *s;
+        struct saved *i;
+        size_t k;
+};
+
+static void on_progress(void *ctx, struct packing *p, uint64_t bytes)
 {
-        int out;
+        const struct piece *l = p->of;
+
+        tell_bytes(l->s, l->i, l->k, bytes, p->layer.size,
+                   p->compression ? TRANSFER_PACKING : TRANSFER_SAVING);
+}
+
+static int pack(struct saving *s, struct packing *v, size_t n,
+                int (*packed)(void *ctx, struct packing *p, struct err *e), struct err *e)
+{
+        struct pack_loop loop = { .log = s->log,
+                                  .interrupts = &s->interrupts,
+                                  .fd = -1,
+                                  .progress = on_progress,
+                                  .packed = packed };
+
+        return pack_layers(v, n, &loop, e);
+}
+
+/* The layer's exact tar, as one member. */
+static int put_tar(struct saving *s, struct saved *i, size_t k, const char *name,
+                   const struct layer *l, int dir, struct err *e)
+{
+        struct packing p = { .layer = *l, .dir = dir, .of = &(struct piece){ s, i, k } };
 
         if (sink_has(&s->sink, name))
                 return 0;
-        if (sink_begin(&s->sink, name, l->size, &out, e) < 0 ||
-            layer_tar(l, dir, out, s->log, e) < 0)
+        if (sink_begin(&s->sink, name, l->size, &p.out, e) < 0 || pack(s, &p, 1, NULL, e) < 0)
                 return -1;
         return sink_end(&s->sink, e);
 }
@@ -123,6 +162,9 @@ static int put_file(struct saving *s, const char *name, int in, uint64_t size, c
         while (size) {
                 ssize_t n = read(in, buf, MIN(sizeof buf, size));
 
+                if (interrupts_check(&s->interrupts, e) < 0)
+                        return -1;
+
                 if (n <= 0)
                         return err_sys(e, n < 0 ? errno : EIO, "cannot read blob %s", digest);
                 hash_update(&h, buf, (size_t)n);
@@ -138,30 +180,6 @@ static int put_file(struct saving *s, const char *name, int in, uint64_t size, c
         return sink_end(&s->sink, e);
 }
 
-/* Compressed, through the stage: a tar's header needs the size before the bytes. */
-static int put_packed(struct saving *s, const struct layer *l, int dir, const char *compression,
-                      struct descriptor *d, struct err *e)
-{
-        char digest[DIGEST_CAP], name[sizeof s->stage.name];
-        AUTO_FD int file = -1;
-
-        if (!s->staged) {
-                snprintf(name, sizeof name, "save-%d", getpid());
-                if (stage_open(s->store, name, false, &s->stage, e) < 0)
-                        return -1;
-                s->staged = true;
-        }
-        file = openat(s->stage.dir, "blob", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (file < 0)
-                return err_sys(e, errno, "cannot create a file in the store");
-        if (layer_pack(l, dir, file, compression, s->o->level, s->log, digest, &d->size, e) < 0)
-                return -1;
-        if (lseek(file, 0, SEEK_SET) < 0)
-                return err_sys(e, errno, "cannot read what was compressed");
-        d->digest = arena_strdup(&s->arena, digest);
-        return put_file(s, layout_blob_name(&s->layout, digest), file, d->size, digest, e);
-}
-
 /* "gzip" of a media type that ends in "+gzip" or, docker's, ".gzip". */
 static const char *compression_of(const char *media_type)
 {
@@ -173,18 +191,77 @@ static const char *compression_of(const char *media_type)
         return "none";
 }
 
+static const char *compression_for(const struct saving *s, const struct descriptor *d)
+{
+        return s->o->compression ? s->o->compression : compression_of(d->media_type);
+}
+
+/* Whether the store has kept the blob as it is to be saved. */
+static bool is_kept(const struct saving *s, const struct descriptor *d)
+{
+        return str_eq(compression_for(s, d), compression_of(d->media_type)) &&
+               store_blob_has(s->store, d->digest);
+}
+
+static int on_packed(void *ctx, struct packing *p, struct err *e)
+{
+        const struct piece *l = p->of;
+
+        if (lseek(p->out, 0, SEEK_SET) < 0)
+                return err_sys(e, errno, "cannot read what was compressed");
+        l->i->packed[l->k] = (struct packed){
+                .fd = TAKE_FD(p->out),
+                .digest = arena_strdup(&l->s->arena, p->digest),
+                .size = p->size,
+        };
+        return 0;
+}
+
+/* Compresses those layers of i that have to be, several at once. */
+static int pack_image(struct saving *s, struct saved *i, struct err *e)
+{
+        size_t n = 0, all = i->m.nlayers;
+        struct packing *v = arena_array(&s->arena, struct packing, all + 1);
+        struct piece *pieces = arena_array(&s->arena, struct piece, all + 1);
+        int r = 0;
+
+        for (size_t k = 0; k < all && r == 0; k++) {
+                const struct descriptor *d = &i->m.layers[k];
+                const char *compression = compression_for(s, d);
+                struct packing *p = &v[n];
+
+                if (str_eq(compression, "none") || is_kept(s, d))
+                        continue;
+                n++;
+                pieces[k] = (struct piece){ s, i, k };
+                *p = (struct packing){ .dir = -1,
+                                       .out = -1,
+                                       .compression = compression,
+                                       .level = s->o->level,
+                                       .of = &pieces[k] };
+                r = find_layer(s, i, k, &p->layer, &p->dir, e);
+                if (r == 0)
+                        r = p->out = pack_file(s->store, e);
+                r = MIN(r, 0);
+        }
+        if (r == 0)
+                r = pack(s, v, n, on_packed, e);
+        pack_done(v, n);
+        return r;
+}
+
 /* Writes the blob of layer k and makes d describe it. */
 static int put_layer(struct saving *s, struct saved *i, size_t k, struct descriptor *d,
                      struct err *e)
 {
-        const char *was = compression_of(d->media_type), *digest = d->digest, *type;
-        const char *compression = s->o->compression ? s->o->compression : was;
+        const char *compression = compression_for(s, d), *digest = d->digest, *type;
+        const struct packed *packed = &i->packed[k];
         AUTO_FD int dir = -1, blob = -1;
-        struct layer l;
+        struct layer l = { .size = packed->size };
         uint64_t size;
         int r;
 
-        if (str_eq(compression, was) && store_blob_has(s->store, d->digest)) {
+        if (is_kept(s, d)) {
                 if (store_blob_open(s->store, d->digest, &blob, &size, e) < 0)
                         return -1;
                 tell(s, i, k, size, TRANSFER_SAVING);
@@ -192,16 +269,16 @@ static int put_layer(struct saving *s, struct saved *i, size_t k, struct descrip
                 tell(s, i, k, size, TRANSFER_DONE);
                 return r;
         }
-        if (find_layer(s, i, k, &l, &dir, e) < 0)
+        if (packed->fd < 0 && find_layer(s, i, k, &l, &dir, e) < 0)
                 return -1;
         tell(s, i, k, l.size, TRANSFER_SAVING);
-        if (str_eq(compression, "none")) {
-                d->digest = i->c.diff_ids.v[k];
-                d->size = l.size;
-                r = put_tar(s, layout_blob_name(&s->layout, d->digest), &l, dir, e);
-        } else {
-                r = put_packed(s, &l, dir, compression, d, e);
-        }
+        d->digest = packed->fd < 0 ? i->c.diff_ids.v[k] : packed->digest;
+        d->size = l.size;
+        if (packed->fd < 0)
+                r = put_tar(s, i, k, layout_blob_name(&s->layout, d->digest), &l, dir, e);
+        else
+                r = put_file(s, layout_blob_name(&s->layout, d->digest), packed->fd, d->size,
+                             d->digest, e);
         if (r == 0 && !str_eq(d->digest, digest)) {
                 i->changed = true;
                 type = compose_layer_type(i->m.docker, compression);
@@ -244,8 +321,9 @@ static int docker_image(struct saving *s, struct saved *i, struct err *e)
                 if (find_layer(s, i, k, &l, &dir, e) < 0)
                         return -1;
                 tell(s, i, k, l.size, TRANSFER_SAVING);
-                if (put_tar(s, arena_printf(&s->arena, "%s.tar", digest_hex(i->c.diff_ids.v[k])),
-                            &l, dir, e) < 0)
+                if (put_tar(s, i, k,
+                            arena_printf(&s->arena, "%s.tar", digest_hex(i->c.diff_ids.v[k])), &l,
+                            dir, e) < 0)
                         return err_in(e, "layer %zu", k + 1);
                 tell(s, i, k, l.size, TRANSFER_DONE);
         }
@@ -303,9 +381,13 @@ static int put_image(struct saving *s, struct saved *i, struct descriptor *ret, 
 
         if (needs_oci(s))
                 become_oci(i);
-        for (size_t k = 0; k < i->m.nlayers; k++)
+        if (pack_image(s, i, e) < 0)
+                return -1;
+        for (size_t k = 0; k < i->m.nlayers; k++) {
                 if (put_layer(s, i, k, &i->m.layers[k], e) < 0)
                         return err_in(e, "layer %zu", k + 1);
+                i->packed[k].fd = fd_close(i->packed[k].fd);
+        }
         if (!sink_has(&s->sink, config) && sink_put(&s->sink, config, i->config, i->nconfig, e) < 0)
                 return -1;
         if (i->changed) {
@@ -468,14 +550,17 @@ int archive_save(struct store *store, const struct archive_image *images, size_t
 
         if (check_options(o, n, e) < 0 || archive_target_open(path, out, tar, o->add, &t, e) < 0)
                 return -1;
+        /* Interrupted, nothing half is left at path. */
+        r = interrupts_catch(&s.interrupts, e);
         s.layout =
                 (struct layout){ .kind = o->format == ARCHIVE_DOCKER_DIR ? LAYOUT_DIR : LAYOUT_OCI,
                                  .arena = &s.arena };
         sink_init(&s.sink, t.fd, tar);
-        r = save_all(&s, images, n, e);
+        if (r == 0) {
+                r = save_all(&s, images, n, e);
+                interrupts_release(&s.interrupts);
+        }
         sink_done(&s.sink);
-        if (s.staged)
-                stage_remove(store, &s.stage);
         r = archive_target_close(&t, r == 0, e) < 0 ? -1 : r;
         if (r == 0)
                 *ret_exact = s.exact;

@@ -30,10 +30,20 @@
  *   note, rate       text
  *
  * Ids are the caller's: several requests are under way at once, and are answered in any order.
- * Notes of no request have id 0. When the caller closes the socket the process ends. */
+ * Notes of no request have id 0. When the caller closes the socket, uploads that are open at the
+ * registry are deleted there, for FETCH_END_MS at most, and the process ends; its status tells what
+ * became of them. */
 #pragma once
 
 #define FETCH_MESSAGE_MAX 65536
+/* How long uploads may take to be deleted. */
+#define FETCH_END_MS 5000
+enum fetch_exit {
+        FETCH_EXIT_CLEAN,   /* no upload was open */
+        FETCH_EXIT_FAILED,  /* it never got as far as that */
+        FETCH_EXIT_DROPPED, /* all that were open have been deleted */
+        FETCH_EXIT_KEPT     /* the registry keeps one until it forgets it */
+};
 /* berth-fetch's end of the socket. */
 #define FETCH_SOCKET_FD 3
 /* Requests under way at once; more are an error. */

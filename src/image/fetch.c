@@ -39,6 +39,7 @@ struct fetch {
         uint32_t last_id;
         struct aside *first, **end; /* events that came while something else was waited for */
         char *repository;
+        const struct interrupts *interrupts; /* NULL: nothing interrupts */
 };
 
 /* ---- messages ---- */
@@ -71,21 +72,30 @@ static int gone(struct fetch *f, struct err *e)
         return err_set(e, ERR_INTERNAL, "berth-fetch ended too early");
 }
 
-/* 1: one came; 0: none in time; -1: berth-fetch is gone. */
-static int message_receive(struct fetch *f, int timeout_ms, struct message *ret, struct err *e)
+/* Whether there is something to read, as poll(2) has it; -1: interrupted. */
+static int message_wait(const struct fetch *f, int timeout_ms, struct err *e)
 {
-        AUTO_FREE char *text = NULL;
-        struct pollfd p = { .fd = f->socket, .events = POLLIN };
-        size_t nfds = 1;
-        uint64_t id;
-        ssize_t n;
+        struct pollfd p[] = { { .fd = f->socket, .events = POLLIN },
+                              { .fd = f->interrupts ? f->interrupts->fd : -1, .events = POLLIN } };
         int r;
 
         do
-                r = poll(&p, 1, timeout_ms);
+                r = poll(p, ARRAY_SIZE(p), timeout_ms);
         while (r < 0 && errno == EINTR);
-        if (r == 0)
-                return 0;
+        return f->interrupts && interrupts_check(f->interrupts, e) < 0 ? -1 : r;
+}
+
+/* 1: one came; 0: none in time; -1: interrupted, or berth-fetch is gone. */
+static int message_receive(struct fetch *f, int timeout_ms, struct message *ret, struct err *e)
+{
+        AUTO_FREE char *text = NULL;
+        size_t nfds = 1;
+        uint64_t id;
+        ssize_t n;
+        int r = message_wait(f, timeout_ms, e);
+
+        if (r <= 0)
+                return r;
         text = mem_alloc(FETCH_MESSAGE_MAX);
         *ret = (struct message){ .fd = -1 };
         n = fd_recv(f->socket, text, FETCH_MESSAGE_MAX, &ret->fd, &nfds);
@@ -352,17 +362,25 @@ int fetch_open(const struct reference *ref, const struct fetch_options *o, const
         return 0;
 }
 
+/* Its status, as waitpid(2) has it. */
+static int reap(struct fetch *f)
+{
+        int status = 0;
+
+        kill(f->pid, SIGKILL);
+        while (waitpid(f->pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        f->pid = 0;
+        return status;
+}
+
 void fetch_close(struct fetch *f)
 {
         if (!f)
                 return;
         fd_close(f->socket);
-        if (f->pid > 0) {
-                /* It would end by itself, at its own pace; it holds nothing that must be saved. */
-                kill(f->pid, SIGKILL);
-                while (waitpid(f->pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-        }
+        if (f->pid > 0)
+                reap(f); /* it would end by itself, at its own pace; it holds nothing to be saved */
         fd_close(f->pidfd);
         while (f->first) {
                 struct aside *s = f->first;
@@ -372,6 +390,27 @@ void fetch_close(struct fetch *f)
         }
         free(f->repository);
         free(f);
+}
+
+int fetch_give_up(struct fetch *f)
+{
+        struct pollfd p[] = { { .fd = f->pidfd, .events = POLLIN },
+                              { .fd = f->interrupts ? f->interrupts->fd : -1, .events = POLLIN } };
+        int status;
+
+        f->socket = fd_close(f->socket);
+        while (poll(p, ARRAY_SIZE(p), 2 * FETCH_END_MS) < 0 && errno == EINTR)
+                ; /* a second interrupt ends the wait */
+        status = reap(f);
+        fetch_close(f);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) == FETCH_EXIT_KEPT)
+                return -1;
+        return WEXITSTATUS(status) == FETCH_EXIT_DROPPED;
+}
+
+void fetch_interruptible(struct fetch *f, const struct interrupts *i)
+{
+        f->interrupts = i;
 }
 
 int fetch_fd(const struct fetch *f)

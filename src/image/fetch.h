@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/value.h"
 #include "codec/hash.h"
+#include "image/interrupts.h"
 #include "image/manifest.h"
 #include "image/reference.h"
 
@@ -42,6 +43,12 @@ int fetch_open(const struct reference *ref, const struct fetch_options *o, const
                struct fetch **ret, struct err *e);
 void fetch_close(struct fetch *f);   /* takes NULL; ends the process */
 int fetch_fd(const struct fetch *f); /* poll it for POLLIN, then fetch_next() */
+/* Whatever waits ends with EINTR as i says (not owned), from now on. */
+void fetch_interruptible(struct fetch *f, const struct interrupts *i);
+/* As fetch_close(), but first uploads that are open are deleted at the registry; blocks for some
+ * seconds at most. 1: that was done; 0: there were none; -1: the registry keeps one, until it
+ * forgets it. */
+int fetch_give_up(struct fetch *f);
 
 struct fetched_manifest {
         const char *data; /* exact bytes; NULL of a HEAD */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -165,6 +166,14 @@ static ssize_t read_record(int fd, void *p, size_t cap)
         return (ssize_t)n;
 }
 
+static void let_go(struct layer_process *p)
+{
+        p->result = fd_close(p->result);
+        p->pidfd = fd_close(p->pidfd);
+        p->progress = fd_close(p->progress);
+        p->pid = 0;
+}
+
 /* Reaps it. ret->err is what it says; the return value is what was found out about it. */
 static int finish(struct layer_process *p, struct layer_result *ret, struct err *e)
 {
@@ -174,9 +183,7 @@ static int finish(struct layer_process *p, struct layer_result *ret, struct err 
 
         while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
                 ;
-        p->result = fd_close(p->result);
-        p->pidfd = fd_close(p->pidfd);
-        p->pid = 0;
+        let_go(p);
         if (n != (ssize_t)sizeof wire || (WIFSIGNALED(status)))
                 return died(status, e);
         if (wire_take(&wire, ret) < 0)
@@ -207,6 +214,9 @@ int layer_start(const struct layer_job *j, const struct log *log, struct layer_p
         args_begin(&a, "unpack");
         args_job(&a, j);
         *ret = (struct layer_process){ .stage = j->stage, .keep_blob = j->keep_blob };
+        ret->begin = lseek(j->input, 0, SEEK_CUR);
+        /* A pipe's end is not held here: who writes to it shall see that its reader died. */
+        ret->progress = ret->begin < 0 ? -1 : fcntl(j->input, F_DUPFD_CLOEXEC, 3);
         snprintf(ret->digest, sizeof ret->digest, "%s", j->digest ? j->digest : "");
         r = start(&a, j->input, -1, j->stage, -1, ret, e);
         arena_done(&a.a);
@@ -237,9 +247,7 @@ void layer_kill(struct layer_process *p)
         kill(p->pid, SIGKILL);
         while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
                 ;
-        p->pidfd = fd_close(p->pidfd);
-        p->result = fd_close(p->result);
-        p->pid = 0;
+        let_go(p);
 }
 
 uint64_t layer_spooled(int stage)
@@ -256,7 +264,7 @@ uint64_t layer_spooled(int stage)
 static int call(struct args *a, int in, int out, int dir, int lower, struct layer_result *ret,
                 struct err *e)
 {
-        struct layer_process p = { .pid = 0 };
+        struct layer_process p = { .progress = -1 };
         struct layer_result own;
         int r = start(a, in, out, dir, lower, &p, e);
 
@@ -283,33 +291,64 @@ static void args_layer(struct args *a, const struct layer *l)
         arg_u64(a, "size", l->size);
 }
 
+static void args_pack(struct args *a, const struct layer *l, const char *compression, int level)
+{
+        args_begin(a, compression ? "pack" : "tar");
+        args_layer(a, l);
+        arg_str(a, "compression", compression);
+        if (compression)
+                arg_u64(a, "level", (uint64_t)level);
+}
+
 int layer_tar(const struct layer *l, int dir, int out, const struct log *log, struct err *e)
 {
         struct args a;
 
-        args_begin(&a, "tar");
-        args_layer(&a, l);
+        args_pack(&a, l, NULL, 0);
         if (call(&a, -1, out, dir, -1, NULL, e) < 0)
                 return err_in(e, "cannot read layer '%s'", l->key);
         return 0;
 }
 
-int layer_pack(const struct layer *l, int dir, int out, const char *compression, int level,
-               const struct log *log, char ret_digest[DIGEST_CAP], uint64_t *ret_size,
-               struct err *e)
+int layer_pack_start(const struct layer *l, int dir, int out, const char *compression, int level,
+                     const struct log *log, struct layer_process *ret, struct err *e)
+{
+        AUTO_FD int progress = memfd_create("progress", MFD_CLOEXEC);
+        struct layer_process p = { .stage = -1 };
+        struct args a;
+        int r;
+
+        if (progress < 0)
+                return err_sys(e, errno, "cannot watch a layer");
+        args_pack(&a, l, compression, level);
+        r = start(&a, progress, out, dir, -1, &p, e);
+        arena_done(&a.a);
+        if (r < 0)
+                return -1;
+        p.progress = TAKE_FD(progress);
+        log_debug(log, "%s pid=%d layer=%s compression=%s", PROGRAM, (int)p.pid, l->key,
+                  compression ? compression : "none");
+        *ret = p;
+        return 0;
+}
+
+int layer_pack_end(struct layer_process *p, char ret_digest[DIGEST_CAP], uint64_t *ret_size,
+                   struct err *e)
 {
         struct layer_result result;
-        struct args a;
 
-        args_begin(&a, "pack");
-        args_layer(&a, l);
-        arg_str(&a, "compression", compression);
-        arg_u64(&a, "level", (uint64_t)level);
-        if (call(&a, -1, out, dir, -1, &result, e) < 0)
-                return err_in(e, "cannot compress layer '%s'", l->key);
+        if (finish_plainly(p, &result, e) < 0)
+                return -1;
         memcpy(ret_digest, result.digest, DIGEST_CAP);
         *ret_size = result.size;
         return 0;
+}
+
+uint64_t layer_progress(const struct layer_process *p)
+{
+        off_t at = p->progress < 0 ? -1 : lseek(p->progress, 0, SEEK_CUR);
+
+        return at > p->begin ? (uint64_t)(at - p->begin) : 0;
 }
 
 int layer_inflate(int in, int out, const struct log *log, struct err *e)

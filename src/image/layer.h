@@ -63,6 +63,10 @@ struct layer_process {
         pid_t pid;
         int pidfd;
         int result; /* readable once it has ended or failed */
+        /* Its input, whose offset says how far it is: a description that both of us have open.
+         * Packing has none to read, and moves that of an empty file. */
+        int progress; /* -1: a pipe, that tells nothing */
+        off_t begin;  /* where it began */
         /* Of its job: */
         int stage; /* not ours to close; must stay open until layer_wait() */
         bool keep_blob;
@@ -88,10 +92,14 @@ int layer_settle(enum layer_backend backend, int stage, int lower, const struct 
 /* Writes the layer's exact tar to out (verified against its diffID as it goes). layer: a
  * directory of the store. */
 int layer_tar(const struct layer *l, int dir, int out, const struct log *log, struct err *e);
-/* The same compressed, as a blob to push or save; its digest and size. */
-int layer_pack(const struct layer *l, int dir, int out, const char *compression, int level,
-               const struct log *log, char ret_digest[DIGEST_CAP], uint64_t *ret_size,
-               struct err *e);
+/* The same in the background; compression: as a blob to push or save, NULL: plain. */
+int layer_pack_start(const struct layer *l, int dir, int out, const char *compression, int level,
+                     const struct log *log, struct layer_process *ret, struct err *e);
+/* Waits for its end: digest and size of what was written. */
+int layer_pack_end(struct layer_process *p, char ret_digest[DIGEST_CAP], uint64_t *ret_size,
+                   struct err *e);
+/* How far it is: bytes that were read of a blob in a file, or of a layer's tar. */
+uint64_t layer_progress(const struct layer_process *p);
 /* Decompresses in to out (whatever compressed it), for archives: `berth load` of a .tar.gz. At most
  * 1 TiB. */
 int layer_inflate(int in, int out, const struct log *log, struct err *e);

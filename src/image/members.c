@@ -322,6 +322,13 @@ bool members_has(const struct members *m, const char *name)
         return m->tar ? find(m, name, NULL) != NULL : open_file(m, name, &fd, &size, NULL) == 0;
 }
 
+bool members_are_apart(const struct members *m)
+{
+        AUTO_FD int fd = m->tar ? open(fd_path(m->fd).s, O_RDONLY | O_CLOEXEC) : -1;
+
+        return !m->tar || fd >= 0;
+}
+
 int members_open(const struct members *m, const char *name, int *ret_fd, uint64_t *ret_size,
                  struct err *e)
 {

@@ -23,6 +23,8 @@ void members_free(struct members *m); /* takes NULL */
 bool members_are_tar(const struct members *m);
 
 bool members_has(const struct members *m, const char *name);
+/* Whether members that are open at the same time have offsets of their own. */
+bool members_are_apart(const struct members *m);
 /* A descriptor whose next *ret_size bytes are the member's; the caller's to close.
  * ERR_NOT_FOUND. */
 int members_open(const struct members *m, const char *name, int *ret_fd, uint64_t *ret_size,

@@ -26,6 +26,15 @@
 /* Milliseconds of a clock that nobody sets. */
 int64_t pull_now(void);
 
+/* Layers whose blobs lie in an archive. */
+struct pull_source {
+        /* A descriptor whose next bytes are the blob's, the caller's to close. */
+        int (*open)(void *ctx, size_t place, int *ret_fd, struct err *e);
+        const char *const *names;   /* of each layer's blob, for errors */
+        const char *const *digests; /* of each; NULL: not known, though a descriptor has one */
+        void *ctx;
+};
+
 struct pull {
         struct store *store;
         struct arena *arena;
@@ -35,7 +44,8 @@ struct pull {
         struct reference ref; /* with a host */
         const char *name;     /* ref as text */
         struct platform want;
-        struct fetch *fetch; /* NULL until pull_fetch() */
+        struct fetch *fetch;              /* NULL until pull_fetch() */
+        const struct pull_source *source; /* load: instead of a registry; else NULL */
 };
 
 /* Starts berth-fetch unless it runs. */
@@ -77,7 +87,7 @@ bool pull_is_full(const struct err *e);
 
 /* ---- the rest ---- */
 
-/* Brings in every layer of c that is missing. ret: one for each diffID. */
+/* Brings in every layer of c that is missing: pull, and load. ret: one for each diffID. */
 int pull_layers(struct pull *p, const struct manifest *m, const struct image_config *c,
                 struct layer *ret, bool *ret_changed, struct err *e);
 /* The configuration and blobs of an artifact. */

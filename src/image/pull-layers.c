@@ -2,19 +2,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "image/interrupts.h"
 #include "image/pull-internal.h"
+#include "kernel/sched.h"
 
 #define JOBS_MAX 16 /* more at once than any disk or link profits from */
 #define JOBS_DEFAULT_MAX 4
@@ -60,7 +59,7 @@ struct run {
         const char **keys;    /* room for as many */
         unsigned running, jobs, processors;
         unsigned next_id;
-        int signals;
+        struct interrupts interrupts;
 };
 
 int64_t pull_now(void)
@@ -82,6 +81,11 @@ static void report(const struct run *r, const struct row *w, enum transfer_state
                               .state = state };
 
         pull_report(r->pull, &t);
+}
+
+static enum transfer_state moving(const struct run *r)
+{
+        return r->pull->source ? TRANSFER_LOADING : TRANSFER_DOWNLOADING;
 }
 
 /* ---- what is missing ---- */
@@ -157,18 +161,53 @@ static unsigned threads_for(const struct run *r, const struct row *w)
         return MIN(r->processors, 3u);
 }
 
+/* From where its blob lies. */
+static int start_local(struct run *r, struct row *w, struct err *e)
+{
+        const struct pull_source *s = r->pull->source;
+        AUTO_FD int from = -1;
+
+        w->job.digest = s->digests[w->place];
+        if (s->open(s->ctx, w->place, &from, e) < 0)
+                return -1;
+        if (w->job.resume && lseek(from, (off_t)w->job.resume, SEEK_CUR) < 0)
+                return err_sys(e, errno, "cannot read the blob");
+        w->job.input = from;
+        w->fetched = true;
+        return work_start(&w->work, &w->job, e);
+}
+
+static int start_download(struct run *r, struct row *w, struct err *e)
+{
+        AUTO_FD int from = -1;
+        int pipes[2];
+
+        if (pipe2(pipes, O_CLOEXEC) < 0)
+                return err_sys(e, errno, "cannot make a pipe");
+        from = pipes[0];
+        /* Unprivileged users have less; the default works too, with more switches. */
+        fcntl(pipes[0], F_SETPIPE_SZ, PIPE_BYTES);
+        w->job.input = from;
+        w->id = r->next_id++;
+        if (pull_fetch(r->pull, e) < 0 || work_start(&w->work, &w->job, e) < 0) {
+                fd_close(pipes[1]);
+                return -1;
+        }
+        return fetch_blob(r->pull->fetch, w->id, w->blob, w->job.resume, pipes[1], e);
+}
+
 static int start(struct run *r, struct row *w, struct err *e)
 {
         const struct pull_options *o = r->pull->options;
-        AUTO_FD int from = -1;
-        int pipes[2];
+        bool local = r->pull->source;
 
         w->job = (struct layer_job){ .backend = store_backend(r->pull->store),
                                      .digest = w->blob->digest,
                                      .size = w->blob->size,
                                      .diff_id = w->diff_id,
                                      .keep_blob = o->keep_blobs,
-                                     .spool = o->keep_blobs || w->blob->size >= LAYER_SPOOL_MIN,
+                                     .spool = o->keep_blobs ||
+                                              (!local && w->blob->size >= LAYER_SPOOL_MIN),
                                      .userxattr = geteuid() != 0,
                                      .threads = threads_for(r, w),
                                      .limits = tar_limits_default };
@@ -177,24 +216,15 @@ static int start(struct run *r, struct row *w, struct err *e)
         w->job.resume = work_resume(&w->work, w->blob->digest);
         if (w->job.resume > w->blob->size)
                 return err_set(e, ERR_INTERNAL, "its spool is longer than the blob");
-        if (pipe2(pipes, O_CLOEXEC) < 0)
-                return err_sys(e, errno, "cannot make a pipe");
-        from = pipes[0];
-        /* Unprivileged users have less; the default works too, with more switches. */
-        fcntl(pipes[0], F_SETPIPE_SZ, PIPE_BYTES);
-        w->job.input = from;
         w->bytes = w->job.resume;
         w->fetched = false;
         w->fetch_err.code = ERR_NONE;
-        w->id = r->next_id++;
-        if (pull_fetch(r->pull, e) < 0 || work_start(&w->work, &w->job, e) < 0) {
-                fd_close(pipes[1]);
+        if ((local ? start_local : start_download)(r, w, e) < 0)
                 return -1;
-        }
         r->running++;
         w->step = STEP_RUNNING;
-        report(r, w, TRANSFER_DOWNLOADING);
-        return fetch_blob(r->pull->fetch, w->id, w->blob, w->job.resume, pipes[1], e);
+        report(r, w, moving(r));
+        return 0;
 }
 
 /* Whether something of ours waits for lower layers (P3). */
@@ -281,13 +311,16 @@ static int begin(struct run *r, struct row *w, struct err *e)
         return start(r, w, e);
 }
 
-static int row_failed(const struct row *w, struct err *e)
+static int row_failed(const struct run *r, const struct row *w, struct err *e)
 {
+        const struct pull_source *s = r->pull->source;
+
         if (pull_is_full(e))
                 err_hint(e, "`berth system prune` makes room.");
-        else if (!w->bad)
+        else if (!w->bad && !s)
                 err_hint(e, "Pull again: it goes on from where it stopped.");
-        return err_in(e, "layer %s", w->blob->digest);
+        return s ? err_in(e, "layer %zu (%s)", w->place + 1, s->names[w->place])
+                 : err_in(e, "layer %s", w->blob->digest);
 }
 
 static int start_more(struct run *r, struct err *e)
@@ -301,7 +334,7 @@ static int start_more(struct run *r, struct err *e)
                     !(w->step == STEP_ELSEWHERE && now - w->looked >= RETRY_LOCK_MS))
                         continue;
                 if (begin(r, w, e) < 0)
-                        return row_failed(w, e);
+                        return row_failed(r, w, e);
         }
         return 0;
 }
@@ -383,14 +416,14 @@ static int unpacker_ended(struct run *r, struct row *w, struct err *e)
         }
         blame(r, w, e);
         if (!w->bad || !w->work.result.corrupt_spool || w->again)
-                return row_failed(w, e);
+                return row_failed(r, w, e);
         pull_note(r->pull, "what an earlier pull had left of a layer was damaged: downloading it "
                            "again");
         w->again = true;
         w->bad = false;
         work_forget(&w->work);
         if (start(r, w, e) < 0)
-                return row_failed(w, e);
+                return row_failed(r, w, e);
         return 0;
 }
 
@@ -420,7 +453,7 @@ static int commit_ready(struct run *r, struct err *e)
                         continue;
                 chain_id(&r->config->diff_ids, w->place + 1, chain);
                 if (work_commit(&w->work, &w->job, &below, chain, &r->layers[w->place], e) < 0)
-                        return row_failed(w, e);
+                        return row_failed(r, w, e);
                 w->step = STEP_DONE;
                 report(r, w, TRANSFER_DONE);
         }
@@ -429,25 +462,29 @@ static int commit_ready(struct run *r, struct err *e)
 
 static int interrupted(struct run *r, struct err *e)
 {
-        struct signalfd_siginfo info;
-
-        if (read(r->signals, &info, sizeof info) != sizeof info)
+        if (interrupts_check(&r->interrupts, e) == 0)
                 return 0;
-        err_sys(e, EINTR, "stopped by %s", info.ssi_signo == SIGINT ? "an interrupt" : "a signal");
-        return err_hint(e, "Pull again: it goes on from where it stopped.");
+        return r->pull->source ? -1 : err_hint(e, "Pull again: it goes on from where it stopped.");
 }
 
-/* Nothing came for a while: who watches sees that rates sink. */
+/* Nothing came for a while: who watches sees that rates sink, or how far an unpacker is. */
 static void tick(const struct run *r)
 {
-        for (size_t i = 0; i < r->n; i++)
-                if (r->rows[i].step == STEP_RUNNING && !r->rows[i].fetched)
-                        report(r, &r->rows[i], TRANSFER_DOWNLOADING);
+        for (size_t i = 0; i < r->n; i++) {
+                struct row *w = &r->rows[i];
+
+                if (w->step != STEP_RUNNING)
+                        continue;
+                if (r->pull->source)
+                        w->bytes = w->job.resume + layer_progress(&w->work.process);
+                if (r->pull->source || !w->fetched)
+                        report(r, w, moving(r));
+        }
 }
 
 static int wait_for_more(struct run *r, struct err *e)
 {
-        struct pollfd fds[JOBS_MAX + 2] = { { r->signals, POLLIN, 0 } };
+        struct pollfd fds[JOBS_MAX + 2] = { { r->interrupts.fd, POLLIN, 0 } };
         struct row *of[JOBS_MAX + 2];
         bool fetching = r->pull->fetch;
         size_t n = 1;
@@ -514,26 +551,6 @@ static int check_shape(const struct manifest *m, const struct image_config *c, s
         return 0;
 }
 
-static unsigned processors(void)
-{
-        cpu_set_t set;
-
-        return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-}
-
-/* Signals that end us are taken in the loop, so that unpackers and spools are left in order. */
-static int catch_signals(sigset_t *before)
-{
-        sigset_t set;
-
-        sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGHUP);
-        sigprocmask(SIG_BLOCK, &set, before);
-        return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static int rounds(struct run *r, const struct manifest *m, bool *ret_changed, struct err *e)
 {
         for (size_t round = 0; round <= m->nlayers; round++) {
@@ -566,7 +583,7 @@ static void add_sources(const struct run *r, const struct manifest *m)
 int pull_layers(struct pull *p, const struct manifest *m, const struct image_config *c,
                 struct layer *ret, bool *ret_changed, struct err *e)
 {
-        unsigned cpus = processors();
+        unsigned cpus = sched_processors();
         unsigned jobs = p->options->jobs ? p->options->jobs : MIN(cpus, JOBS_DEFAULT_MAX + 0u);
         struct run r = { .pull = p,
                          .config = c,
@@ -576,19 +593,16 @@ int pull_layers(struct pull *p, const struct manifest *m, const struct image_con
                          .jobs = MIN(jobs, JOBS_MAX + 0u),
                          .rows = arena_array(p->arena, struct row, m->nlayers + 1),
                          .keys = arena_array(p->arena, const char *, m->nlayers + 1) };
-        sigset_t before;
         int rc;
 
         if (check_shape(m, c, e) < 0)
                 return -1;
-        r.signals = catch_signals(&before);
-        if (r.signals < 0)
-                rc = err_sys(e, errno, "cannot catch signals");
-        else
-                rc = rounds(&r, m, ret_changed, e);
-        fd_close(r.signals);
-        sigprocmask(SIG_SETMASK, &before, NULL);
-        if (rc == 0)
+        /* Signals are taken in the loop, so that unpackers and spools are left in order. */
+        if (interrupts_catch(&r.interrupts, e) < 0)
+                return -1;
+        rc = rounds(&r, m, ret_changed, e);
+        interrupts_release(&r.interrupts);
+        if (rc == 0 && !p->source)
                 add_sources(&r, m);
         return rc;
 }

@@ -19,7 +19,7 @@
 void work_init(struct work *w, struct store *s, const struct log *log)
 {
         *w = (struct work){ .store = s, .log = log, .stage = { .dir = -1, .lock = -1 } };
-        w->process = (struct layer_process){ .pidfd = -1, .result = -1 };
+        w->process = (struct layer_process){ .pidfd = -1, .result = -1, .progress = -1 };
 }
 
 int work_open(struct work *w, const char *name, bool nowait, struct err *e)

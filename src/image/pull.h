@@ -27,7 +27,8 @@ enum transfer_state {
         TRANSFER_WAITING,
         TRANSFER_DOWNLOADING, /* and unpacking */
         TRANSFER_UPLOADING,
-        TRANSFER_LOADING,   /* from an archive; bytes are not told on the way */
+        TRANSFER_PACKING,   /* for an upload or an archive: bytes and size are the tar's */
+        TRANSFER_LOADING,   /* from an archive */
         TRANSFER_SAVING,    /* to one */
         TRANSFER_VERIFYING, /* all bytes are here */
         TRANSFER_DONE,

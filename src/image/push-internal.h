@@ -3,9 +3,11 @@
  *
  * U1  A manifest is sent after everything that it names.
  * U2  What is packed lies in files without a name, so that nothing is left of a push that dies.
- * U3  One blob is uploaded once, however often manifests name it. */
+ * U3  One blob is uploaded once, however often manifests name it.
+ * U4  A push that fails or is interrupted deletes the uploads that it has open at the registry. */
 #pragma once
 
+#include "image/interrupts.h"
 #include "image/manifest.h"
 #include "image/push.h"
 
@@ -39,6 +41,7 @@ struct push {
         struct reference to;
         const char *repository; /* "host/path" */
         struct fetch *fetch;
+        struct interrupts interrupts;
         struct push_row *rows;
         unsigned nrows, first; /* of all manifests; the present one's first */
         unsigned uploading;
@@ -46,6 +49,8 @@ struct push {
         size_t nknown;
 };
 
+/* Tells who watches. */
+void push_note(const struct push *p, const char *text);
 /* Brings layers and configuration of x there; x->m then names what is there. */
 int push_blobs(struct push *p, struct push_document *x, struct err *e);
 /* Repositories of the destination's registry that hold blobs of x: paths, without doubles. */

@@ -8,10 +8,11 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/compose.h"
-#include "image/layer.h"
+#include "image/pack.h"
 #include "image/push-internal.h"
 
 #define UPLOADS 3
+#define TICK_MS 500
 #define MOUNT_TRIES 3
 #define MOUNT_REPOSITORIES 8 /* each is one more scope to ask a token for */
 
@@ -28,7 +29,7 @@ static void report(struct push *p, struct push_row *row, enum transfer_state sta
                 p->watcher->transfer(p->watcher->ctx, &row->t);
 }
 
-static void note(struct push *p, const char *text)
+void push_note(const struct push *p, const char *text)
 {
         if (p->watcher && p->watcher->note)
                 p->watcher->note(p->watcher->ctx, text);
@@ -45,17 +46,27 @@ static void remember(struct push *p, const struct push_row *row)
                 store_layer_source_add(p->store, row->diff_id, &b, NULL);
 }
 
-/* Handles one event; blocks until there is one. */
+/* Nothing came for a while: who watches sees that rates sink. */
+static void tick(struct push *p)
+{
+        for (unsigned i = 0; i < p->nrows; i++)
+                if (p->rows[i].t.state == TRANSFER_UPLOADING)
+                        report(p, &p->rows[i], TRANSFER_UPLOADING);
+}
+
+/* Handles one event; blocks until there is one, for a moment. */
 static int event(struct push *p, struct err *e)
 {
         struct fetch_event ev;
         struct push_row *row;
-        int r = fetch_next(p->fetch, -1, &ev, e);
+        int r = fetch_next(p->fetch, TICK_MS, &ev, e);
 
+        if (r == 0)
+                tick(p);
         if (r <= 0)
                 return r;
         if (ev.kind == FETCH_NOTE || ev.kind == FETCH_RATE) {
-                note(p, ev.text);
+                push_note(p, ev.text);
                 return 0;
         }
         if (ev.id == 0 || ev.id > p->nrows + 1)
@@ -103,14 +114,6 @@ static int upload(struct push *p, struct push_row *row, int file, struct err *e)
                 return -1;
         p->uploading++;
         return 0;
-}
-
-/* A file without a name, in the store: U2. */
-static int nameless(struct push *p, struct err *e)
-{
-        int fd = openat(store_dir(p->store), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-        return fd < 0 ? err_sys(e, errno, "cannot create a file in the store") : fd;
 }
 
 /* ---- what is there already ---- */
@@ -182,13 +185,18 @@ static void learn(struct push *p, const char *was, const struct descriptor *d)
 
 /* ---- one layer ---- */
 
+enum piece_step { PIECE_DONE, PIECE_TO_PACK, PIECE_TWIN };
+
 struct piece { /* of a manifest */
         struct push_document *x;
         struct descriptor *d;
         const char *diff_id; /* NULL: no layer of the store */
         size_t k;
         struct push_row *row;
+        const char *was;         /* its blob, as the manifest named it */
         const char *compression; /* that it is to have; NULL: any */
+        const char *packed;      /* that it gets here */
+        enum piece_step step;
         struct blob_source *sources;
         size_t nsources;
 };
@@ -291,94 +299,143 @@ static int open_layer(struct push *p, const struct piece *l, struct layer *ret, 
         return store_layer_open(p->store, ret->key, ret_dir, e);
 }
 
-/* The layer as a new blob in file: its tar itself, or that compressed. */
-static int pack_into(struct push *p, struct piece *l, const char *compression, int file,
-                     char ret_digest[DIGEST_CAP], uint64_t *ret_size, struct err *e)
-{
-        AUTO_FD int dir = -1;
-        struct layer layer;
+/* ---- layers that are packed ---- */
 
-        if (open_layer(p, l, &layer, &dir, e) < 0)
-                return -1;
-        if (!str_eq(compression, "none"))
-                return layer_pack(&layer, dir, file, compression, p->options->level, p->log,
-                                  ret_digest, ret_size, e);
-        memcpy(ret_digest, l->diff_id, strlen(l->diff_id) + 1);
-        *ret_size = layer.size;
-        return layer_tar(&layer, dir, file, p->log, e);
-}
-
-static int pack(struct push *p, struct piece *l, struct err *e)
+/* The layer as a new blob: its tar itself, or that compressed. */
+static int pack_prepare(struct push *p, struct piece *l, struct packing *ret, struct err *e)
 {
         const char *was = push_compression_of(l->d->media_type);
-        const char *compression = l->compression ? l->compression : was;
-        AUTO_FD int file = nameless(p, e);
-        char digest[DIGEST_CAP];
-        uint64_t size;
+
+        *ret = (struct packing){ .dir = -1, .out = -1, .level = p->options->level, .of = l };
+        l->packed = l->compression ? l->compression : was;
+        if (!compose_layer_type(l->x->m.docker, l->packed))
+                l->packed = "gzip"; /* docker's format has no zstd */
+        if (!str_eq(l->packed, "none"))
+                ret->compression = l->packed;
+        if (open_layer(p, l, &ret->layer, &ret->dir, e) < 0)
+                return -1;
+        ret->out = pack_file(p->store, e);
+        return ret->out < 0 ? -1 : 0;
+}
+
+static void pack_progress(void *ctx, struct packing *k, uint64_t bytes)
+{
+        struct piece *l = k->of;
+
+        l->row->t.size = k->layer.size;
+        l->row->t.bytes = bytes;
+        report(ctx, l->row, TRANSFER_PACKING);
+}
+
+/* One is ready: it goes on its way while others are packed. */
+static int pack_ready(void *ctx, struct packing *k, struct err *e)
+{
+        struct push *p = ctx;
+        struct piece *l = k->of;
         bool there;
 
-        if (!compose_layer_type(l->x->m.docker, compression))
-                compression = "gzip"; /* docker's format has no zstd */
-        if (file < 0)
-                return -1;
-        report(p, l->row, TRANSFER_UPLOADING);
-        if (pack_into(p, l, compression, file, digest, &size, e) < 0)
-                return -1;
-        if (!str_eq(digest, l->d->digest))
-                rename_blob(l, arena_strdup(p->arena, digest), size,
-                            compose_layer_type(l->x->m.docker, compression));
+        if (!str_eq(k->digest, l->d->digest))
+                rename_blob(l, arena_strdup(p->arena, k->digest), k->size,
+                            compose_layer_type(l->x->m.docker, l->packed));
         settle_row(l);
+        learn(p, l->was, l->d);
         if (is_there(p, l->d->digest, NULL, 0, &there, e) < 0)
                 return -1;
         if (!there)
-                return upload(p, l->row, TAKE_FD(file), e);
+                return upload(p, l->row, TAKE_FD(k->out), e);
         report(p, l->row, TRANSFER_REUSED);
         remember(p, l->row);
         return 0;
 }
 
-static int push_piece(struct push *p, struct piece *l, struct err *e)
+static int pack_other(void *ctx, struct err *e)
+{
+        return event(ctx, e);
+}
+
+/* Packs those pieces that wait for it, several at once; U3 holds, for each is of another blob. */
+static int pack_pieces(struct push *p, struct piece *pieces, size_t n, struct err *e)
+{
+        struct packing *v = arena_array(p->arena, struct packing, n + 1);
+        struct pack_loop loop = { .log = p->log,
+                                  .interrupts = &p->interrupts,
+                                  .fd = fetch_fd(p->fetch),
+                                  .progress = pack_progress,
+                                  .packed = pack_ready,
+                                  .readable = pack_other,
+                                  .ctx = p };
+        size_t used = 0;
+        int r = 0;
+
+        for (size_t i = 0; i < n && r == 0; i++)
+                if (pieces[i].step == PIECE_TO_PACK)
+                        r = pack_prepare(p, &pieces[i], &v[used++], e);
+        if (r == 0)
+                r = pack_layers(v, used, &loop, e);
+        pack_done(v, used);
+        return r;
+}
+
+/* ---- one layer ---- */
+
+static bool to_be_packed(const struct piece *pieces, size_t n, const char *was)
+{
+        for (size_t i = 0; i < n; i++)
+                if (pieces[i].step == PIECE_TO_PACK && str_eq(pieces[i].was, was))
+                        return true;
+        return false;
+}
+
+/* Whatever needs no packing. before: the pieces below l. */
+static int push_piece(struct push *p, struct piece *l, const struct piece *before, size_t nbefore,
+                      struct err *e)
 {
         static int (*const ways[])(struct push * p, struct piece * l,
                                    struct err * e) = { try_named, try_kept, try_others };
-        const struct push_known *before = known(p, l->d->digest);
-        const char *was = l->d->digest;
+        const struct push_known *there = known(p, l->was);
         int r = 0;
 
-        if (before) { /* U3 */
-                if (!str_eq(before->d.digest, was))
-                        rename_blob(l, before->d.digest, before->d.size, before->d.media_type);
+        if (there) { /* U3 */
+                if (!str_eq(there->d.digest, l->was))
+                        rename_blob(l, there->d.digest, there->d.size, there->d.media_type);
                 report(p, l->row, TRANSFER_REUSED);
+                l->step = PIECE_DONE;
+                return 0;
+        }
+        if (to_be_packed(before, nbefore, l->was)) {
+                l->step = PIECE_TWIN;
                 return 0;
         }
         for (size_t i = 0; i < ARRAY_SIZE(ways) && r == 0; i++)
                 r = ways[i](p, l, e);
         if (r == 0 && !l->diff_id)
-                return err_set(e, ERR_STATE, "blob %s is neither here nor at the registry", was);
-        if (r == 0)
-                r = pack(p, l, e);
-        if (r >= 0)
-                learn(p, was, l->d);
+                return err_set(e, ERR_STATE, "blob %s is neither here nor at the registry", l->was);
+        l->step = r == 0 ? PIECE_TO_PACK : PIECE_DONE;
+        if (r > 0)
+                learn(p, l->was, l->d);
         return r < 0 ? -1 : 0;
 }
 
-static int push_layer(struct push *p, struct push_document *x, size_t k, struct err *e)
+static int push_layer(struct push *p, struct push_document *x, size_t k, struct piece *pieces,
+                      struct err *e)
 {
-        struct piece l = { .x = x,
-                           .d = &x->m.layers[k],
-                           .diff_id = x->layered ? x->c.diff_ids.v[k] : NULL,
-                           .k = k,
-                           .row = &p->rows[p->first + k],
-                           .compression = x->layered ? p->options->compression : NULL };
+        struct piece *l = &pieces[k];
 
-        if (!media_type_distributable(l.d->media_type)) {
-                report(p, l.row, TRANSFER_REUSED); /* whoever pulls takes it from its urls */
+        *l = (struct piece){ .x = x,
+                             .d = &x->m.layers[k],
+                             .was = x->m.layers[k].digest,
+                             .diff_id = x->layered ? x->c.diff_ids.v[k] : NULL,
+                             .k = k,
+                             .row = &p->rows[p->first + k],
+                             .compression = x->layered ? p->options->compression : NULL };
+        if (!media_type_distributable(l->d->media_type)) {
+                report(p, l->row, TRANSFER_REUSED); /* whoever pulls takes it from its urls */
                 return 0;
         }
-        if (l.diff_id &&
-            store_layer_sources(p->store, p->arena, l.diff_id, &l.sources, &l.nsources, e) < 0)
+        if (l->diff_id &&
+            store_layer_sources(p->store, p->arena, l->diff_id, &l->sources, &l->nsources, e) < 0)
                 return -1;
-        return push_piece(p, &l, e);
+        return push_piece(p, l, pieces, k, e);
 }
 
 /* ---- all of a manifest ---- */
@@ -418,11 +475,19 @@ static int push_config(struct push *p, const struct push_document *x, struct err
 
 int push_blobs(struct push *p, struct push_document *x, struct err *e)
 {
-        for (size_t k = 0; k < x->m.nlayers; k++)
-                if (push_layer(p, x, k, e) < 0)
+        size_t n = x->m.nlayers;
+        struct piece *pieces = arena_array(p->arena, struct piece, n + 1);
+
+        for (size_t k = 0; k < n; k++)
+                if (push_layer(p, x, k, pieces, e) < 0)
                         return err_in(e, "layer %zu of %s", k + 1, x->digest);
+        if (pack_pieces(p, pieces, n, e) < 0)
+                return err_in(e, "manifest %s", x->digest);
+        for (size_t k = 0; k < n; k++) /* the twins of what was packed are known now */
+                if (pieces[k].step == PIECE_TWIN && push_piece(p, &pieces[k], NULL, 0, e) < 0)
+                        return -1;
         if (wait_until(p, 0, e) < 0 || push_config(p, x, e) < 0)
                 return -1;
-        p->first += (unsigned)x->m.nlayers;
+        p->first += (unsigned)n;
         return 0;
 }

@@ -171,6 +171,7 @@ static int send(struct push *p, struct push_document *x, size_t n, struct push_d
                 push_mount_sources(p, &x[i], &options.mount_from);
         if (fetch_open(&p->to, &options, p->log, &p->fetch, e) < 0)
                 return -1;
+        fetch_interruptible(p->fetch, &p->interrupts);
         for (size_t i = 0; i < n; i++) {
                 if (push_document(p, &x[i], index ? NULL : name, ret, e) < 0)
                         return -1;
@@ -211,6 +212,17 @@ static int push_any(struct push *p, const struct image *i, const char *name, str
         return apply_format(p->options, &x, e) < 0 ? -1 : send(p, &x, 1, NULL, name, ret, e);
 }
 
+/* U4 */
+static void give_up(struct push *p)
+{
+        int r = p->fetch ? fetch_give_up(p->fetch) : 0;
+
+        if (r > 0)
+                push_note(p, "what was uploaded in part has been deleted at the registry");
+        else if (r < 0)
+                push_note(p, "the registry keeps what was uploaded in part until it forgets it");
+}
+
 int image_push(struct store *s, struct arena *a, const struct image *i, const struct reference *to,
                const struct push_options *o, const struct watcher *w, const struct log *log,
                struct pushed *ret, struct err *e)
@@ -220,9 +232,15 @@ int image_push(struct store *s, struct arena *a, const struct image *i, const st
         };
         int r;
 
+        if (interrupts_catch(&p.interrupts, e) < 0)
+                return -1;
         reference_default(a, &p.to);
         p.repository = reference_repository(a, &p.to);
         r = push_any(&p, i, p.to.digest ? p.to.digest : p.to.tag, ret, e);
-        fetch_close(p.fetch);
+        if (r < 0)
+                give_up(&p);
+        else
+                fetch_close(p.fetch);
+        interrupts_release(&p.interrupts);
         return r < 0 ? err_in(e, "cannot push to \"%s\"", reference_str(a, &p.to)) : 0;
 }

@@ -311,7 +311,7 @@ bool patience_wait(struct request *q, struct patience *p, const struct err *why,
         struct fetcher *f = q->f;
         uint64_t delay = f->retry_delay_ms;
 
-        if (p->failures >= f->retries || after_s > RETRY_AFTER_MAX_S)
+        if (f->closed || p->failures >= f->retries || after_s > RETRY_AFTER_MAX_S)
                 return false;
         if (delay == 0)
                 delay = MIN((uint64_t)DELAY_MS << MIN(p->failures, 10u), (uint64_t)DELAY_MAX_MS);
@@ -322,7 +322,7 @@ bool patience_wait(struct request *q, struct patience *p, const struct err *why,
                      (unsigned long long)delay / 1000, (unsigned long long)delay % 1000 / 100,
                      p->failures, f->retries);
         task_sleep(f, delay);
-        return true;
+        return !f->closed;
 }
 
 static uint32_t retry_after(const struct exchange *x)
@@ -411,6 +411,8 @@ int exchange_run(struct request *q, struct exchange *x, struct err *e)
         size_t last = f->config.n - 1;
         int r;
 
+        if (f->closed && x->method != METHOD_DELETE) /* R5 */
+                return err_set(e, ERR_UNAVAILABLE, "%s: nobody waits for it any more", x->what);
         if (x->at)
                 return endpoint_try(q, x, x->endpoint, false, e);
         for (size_t i = 0; i < f->config.n; i++) {

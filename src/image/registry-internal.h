@@ -158,7 +158,8 @@ struct fetcher {
         char *spare_stack;
         struct transfer *transfers;
         size_t nrequests;
-        bool closed; /* the caller has gone */
+        bool closed;          /* the caller has gone: nothing is begun any more (R5) */
+        size_t dropped, kept; /* uploads that were given up at the registry, or could not be */
         struct packet *packets, **packets_end;
         char *notes[NOTES_MAX]; /* that have been said */
         size_t nnotes;
@@ -213,6 +214,9 @@ const char *error_body(struct arena *a, const char *body, size_t n, const char *
 /* Text of ratelimit-limit and ratelimit-remaining: "76 of 100 pulls left in 6 h". False: none. */
 bool rate_text(const char *limit, const char *remaining, char *buf, size_t cap);
 
+/* upload-blob.c: begins to give up what refused mounts have opened. */
+void uploads_forget(struct fetcher *f);
+
 /* registry-serve.c */
 
 /* Reads the "open" message. Waits. */
@@ -221,7 +225,7 @@ int fetcher_open(struct fetcher *f, struct err *e);
 int fetcher_prepare(struct fetcher *f, struct err *e);
 /* Answers "open" (e: it failed), then serves until the caller is gone. */
 void fetcher_answer_open(struct fetcher *f, const struct err *e);
-int fetcher_run(struct fetcher *f);
+int fetcher_run(struct fetcher *f); /* returns enum fetch_exit */
 void fetcher_done(struct fetcher *f);
 /* What came on the socket, and what waits to be sent. */
 void serve_input(struct fetcher *f);

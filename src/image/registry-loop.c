@@ -87,7 +87,7 @@ void task_sleep(struct fetcher *f, uint64_t ms)
         struct task *t = f->current;
         uint64_t until = clock_ms() + ms;
 
-        while (clock_ms() < until) {
+        while (clock_ms() < until && !f->closed) {
                 t->wake_ms = until;
                 task_wait(f);
         }
@@ -230,7 +230,7 @@ struct round {
 static void round_fill(struct fetcher *f, struct round *r)
 {
         r->n = 1;
-        r->fds[0] = (struct pollfd){ .fd = f->socket,
+        r->fds[0] = (struct pollfd){ .fd = f->closed ? -1 : f->socket,
                                      .events = (short)(POLLIN | (f->packets ? POLLOUT : 0)) };
         for (size_t i = 0; i < f->nwatches && r->n < ROUND_MAX; i++) {
                 r->watches[r->n] = f->watches[i];
@@ -297,18 +297,57 @@ static void round_act(struct fetcher *f, const struct round *r)
                 serve_input(f);
 }
 
+/* One poll, for at most timeout ms (-1: until something is due). */
+static void loop_once(struct fetcher *f, struct round *r, int timeout)
+{
+        int due;
+
+        pools_timers(f);
+        round_fill(f, r);
+        due = until_next(f);
+        if (timeout < 0 || (due >= 0 && due < timeout))
+                timeout = due;
+        if (poll(r->fds, r->n, timeout) > 0)
+                round_act(f, r);
+        alarms(f);
+}
+
+/* R5. What opens an upload is waited for, since nobody knows yet what it is called. */
+static void break_off(struct fetcher *f)
+{
+        for (struct transfer *t = f->transfers; t; t = t->next)
+                if (t->x->method != METHOD_POST && t->x->method != METHOD_DELETE) {
+                        t->result = CURLE_ABORTED_BY_CALLBACK;
+                        t->over = true;
+                }
+        for (struct task *t = f->tasks; t; t = t->next)
+                task_wake(t);
+}
+
+static void uploads_end(struct fetcher *f, struct round *r)
+{
+        uint64_t now = clock_ms(), until = now + FETCH_END_MS;
+
+        break_off(f);
+        for (; (f->tasks || f->sessions) && now < until; now = clock_ms()) {
+                uploads_forget(f); /* a mount may have opened one just now */
+                tasks_run(f);
+                if (f->tasks)
+                        loop_once(f, r, (int)(until - now));
+        }
+        f->kept += f->tasks != NULL;
+}
+
 int fetcher_run(struct fetcher *f)
 {
         struct round *r = mem_alloc(sizeof *r);
 
         while (!f->closed) {
                 tasks_run(f);
-                pools_timers(f);
-                round_fill(f, r);
-                if (poll(r->fds, r->n, until_next(f)) > 0)
-                        round_act(f, r);
-                alarms(f);
+                loop_once(f, r, -1);
         }
+        if (f->push)
+                uploads_end(f, r);
         free(r);
-        return 0;
+        return f->kept ? FETCH_EXIT_KEPT : f->dropped ? FETCH_EXIT_DROPPED : FETCH_EXIT_CLEAN;
 }

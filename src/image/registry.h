@@ -17,7 +17,9 @@
  * R2  Whatever an answer can make grow has a limit: its fields, its body, a token.
  * R3  Nothing waits but the loop's poll: names are resolved in a thread of curl's, a pipe that is
  *     full pauses its transfer alone.
- * R4  A retry counts only where the one before made no progress. */
+ * R4  A retry counts only where the one before made no progress.
+ * R5  A caller that is gone, or was killed, leaves no upload open at the registry: what was under
+ *     way is broken off, each upload deleted, and then the process ends. */
 #pragma once
 
 #include <stdbool.h>

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,7 +17,8 @@ struct out {
         struct hash diff_id, digest;
         struct deflate *deflate; /* NULL: plain */
         uint8_t *buf;
-        uint64_t size; /* put */
+        int progress;
+        uint64_t taken, size; /* of the tar; put */
 };
 
 static int put(struct out *o, const void *p, size_t n, struct err *e)
@@ -46,6 +48,8 @@ static int take(void *ctx, const uint8_t *p, size_t n, struct err *e)
         struct out *o = ctx;
 
         hash_update(&o->diff_id, p, n);
+        o->taken += n;
+        lseek(o->progress, (off_t)o->taken, SEEK_SET); /* for layer_progress() */
         return o->deflate ? compress_some(o, p, n, false, e) : put(o, p, n, e);
 }
 
@@ -62,7 +66,7 @@ static int verify(struct out *o, const char *diff_id, struct layer_result *ret, 
 
 int unpack_out(const struct unpack_out *u, struct layer_result *ret, struct err *e)
 {
-        struct out o = { .fd = u->fd };
+        struct out o = { .fd = u->fd, .progress = u->progress };
         enum hash_alg alg;
         int r;
 
@@ -80,7 +84,10 @@ int unpack_out(const struct unpack_out *u, struct layer_result *ret, struct err 
                 r = compress_some(&o, o.buf, 0, true, e);
         if (r == 0)
                 r = verify(&o, u->diff_id, ret, e);
-        hash_final(&o.digest, ret->digest);
+        if (o.deflate)
+                hash_final(&o.digest, ret->digest);
+        else
+                memcpy(ret->digest, ret->diff_id, sizeof ret->digest);
         ret->size = o.size;
         deflate_free(o.deflate);
         free(o.buf);

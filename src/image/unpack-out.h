@@ -7,6 +7,7 @@
 struct unpack_out {
         enum layer_backend backend;
         int dir, fd;
+        int progress; /* its offset is moved to how much of the tar has been read */
         const char *diff_id;
         uint64_t size; /* of the tar */
         bool compress;

@@ -140,6 +140,25 @@ int upload_mount(struct request *q, struct err *e)
         return r;
 }
 
+/* A task. */
+static void forget(void *arg)
+{
+        struct upload_session *s = arg;
+        struct request q = { .f = s->fetcher, .answer_fd = -1 };
+
+        session_drop(&q, s, arena_printf(&q.arena, "blob %s", s->digest));
+        arena_done(&q.arena);
+}
+
+void uploads_forget(struct fetcher *f)
+{
+        for (struct upload_session *s; (s = f->sessions);) {
+                f->sessions = s->next_session;
+                s->fetcher = f;
+                task_start(f, forget, s);
+        }
+}
+
 /* ---- what files and pipes share ---- */
 
 /* The Location with ?digest=, which ends an upload. */
@@ -180,7 +199,7 @@ static int recover(struct request *q, struct upload *u, struct err *e)
         uint64_t before = u->s.next;
 
         if (!patience_wait(q, &u->patience, e, 0)) {
-                if (e->code != ERR_UNAVAILABLE)
+                if (e->code != ERR_UNAVAILABLE || q->f->closed)
                         session_drop(q, &u->s, u->what);
                 return -1;
         }
@@ -261,6 +280,8 @@ static ssize_t fill(struct fetcher *f, int fd, char *chunk, size_t cap)
                         break;
                 if (got > 0)
                         n += (size_t)got;
+                else if (f->closed)
+                        return -ECANCELED;
                 else if (errno == EAGAIN)
                         task_sleep(f, PIPE_WAIT_MS);
                 else if (errno != EINTR)

@@ -51,7 +51,7 @@ void session_ask(struct request *q, struct upload_session *s, const char *what)
                 http_upload_range(x.answer.range, &s->next) == 0;
         if (alive && *x.answer.location)
                 alive = session_take(q, &x, s, NULL) == 0;
-        if (!alive)
+        if (!alive && !q->f->closed) /* then it wasn't asked: R5 */
                 s->location = NULL;
         exchange_done(&x);
 }
@@ -63,7 +63,12 @@ void session_drop(struct request *q, struct upload_session *s, const char *what)
         if (!s->location)
                 return;
         session_aim(s, &x);
-        exchange_run(q, &x, NULL); /* a registry that can't forgets it in time */
+        /* A registry that can't forgets it in time. */
+        if (exchange_run(q, &x, NULL) == 0 &&
+            (x.answer.status / 100 == 2 || x.answer.status == 404))
+                q->f->dropped++;
+        else
+                q->f->kept++;
         s->location = NULL;
         exchange_done(&x);
 }

@@ -6,6 +6,7 @@
 
 struct upload_session {
         struct upload_session *next_session;
+        struct fetcher *fetcher;   /* for uploads_forget() */
         const char *digest;        /* of a mount that opened it instead; else NULL */
         const char *at, *location; /* the last answer's URL and Location; NULL: not open */
         size_t endpoint;

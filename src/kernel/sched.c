@@ -103,6 +103,17 @@ int sched_affinity_set(pid_t pid, const struct bitlist *cpus)
         return 0;
 }
 
+unsigned sched_processors(void)
+{
+        unsigned long bits[BITLIST_MAX / BITLIST_WORD] = { 0 };
+        long bytes = syscall(SYS_sched_getaffinity, 0, sizeof bits, bits);
+        unsigned n = 0;
+
+        for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof *bits; i++)
+                n += (unsigned)__builtin_popcountl(bits[i]);
+        return n ? n : 1;
+}
+
 int sched_affinity_reset(pid_t pid)
 {
         struct bitlist all = { .n = BITLIST_MAX };

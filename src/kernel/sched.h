@@ -34,6 +34,8 @@ int sched_io_apply(pid_t pid, unsigned class, unsigned level);
 
 /* 0, or -errno: -EINVAL when no CPU of the list is both online and allowed by the cpuset. */
 int sched_affinity_set(pid_t pid, const struct bitlist *cpus);
+/* How many CPUs this process may run on; 1 where that can't be known. */
+unsigned sched_processors(void);
 /* Allows every CPU, which the kernel reduces to those of the cpuset: for a process that was started
  * with an affinity of its starter's, and is about to get its container's cpuset. 0 or -errno; a
  * caller has no reason to fail on it. */

@@ -236,18 +236,19 @@ int main(void)
         f.packets_end = &f.packets;
         fcntl(f.socket, F_SETFD, FD_CLOEXEC); /* not for credential helpers */
         signal(SIGPIPE, SIG_IGN);
-        signal(SIGINT, SIG_IGN);             /* the caller ends us, by closing the socket */
+        signal(SIGINT, SIG_IGN); /* the caller ends us, by closing the socket */
+        signal(SIGHUP, SIG_IGN);
         unsetenv("GNUTLS_NO_IMPLICIT_INIT"); /* not for credential helpers, either */
         proxy_environment();
         if (fetcher_open(&f, &e) < 0 || fetcher_prepare(&f, &e) < 0) {
                 fetcher_answer_open(&f, &e);
-                return 1;
+                return FETCH_EXIT_FAILED;
         }
         resolver_load();
         if (confine(&f, &e) < 0) {
                 fetcher_answer_open(&f, &e);
-                return 1;
+                return FETCH_EXIT_FAILED;
         }
         fetcher_answer_open(&f, NULL);
-        return fetcher_run(&f) < 0;
+        return fetcher_run(&f);
 }

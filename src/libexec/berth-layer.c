@@ -182,6 +182,7 @@ static int give_out(struct args *a, bool compress, struct layer_result *ret, str
         struct unpack_out u = { .backend = a->job.backend,
                                 .dir = LAYER_FD_DIR,
                                 .fd = LAYER_FD_OUTPUT,
+                                .progress = LAYER_FD_INPUT,
                                 .diff_id = a->job.diff_id ? a->job.diff_id : "",
                                 .size = a->job.size,
                                 .compress = compress,

@@ -2,6 +2,8 @@
 need not be sent is not."""
 
 import json
+import os
+import signal
 
 import kit
 import pytest
@@ -349,6 +351,80 @@ def test_quiet(berth, registry, repo, image):
     name = pulled(berth, registry, image, f"{repo}:1")
     result = push(berth, registry, name, f"{repo}:2", "-q").ok()
     assert result.out == "" and result.err == ""
+
+
+# ---- interrupted ----
+
+
+def sessions(registry, repo):
+    """Uploads that the registry keeps open."""
+    path = registry.data / "docker/registry/v2/repositories" / repo / "_uploads"
+    return sorted(path.glob("*/startedat"))
+
+
+@pytest.fixture
+def elsewhere(registries):
+    """Another registry, from which nothing can be mounted: (it, a proxy before it)."""
+    other = registries()
+    proxy = kit.Proxy(other.address)
+    yield other, proxy
+    proxy.stop()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_uploads_are_deleted(berth, registry, elsewhere, repo, image, how, tmp_path):
+    """Whatever ends it, kill -9 among it: berth-fetch outlives berth for that long."""
+    other, proxy = elsewhere
+    name = pulled(berth, registry, image, f"{repo}:1")
+    proxy.fault("PUT", "/blobs/uploads/", stall=3600)
+    with open(tmp_path / "err", "w") as err:
+        process = berth.popen("push", *proxy.flags, name, f"{proxy.address}/{repo}/new:1", stderr=err)
+        assert kit.eventually(lambda: proxy.count("PUT", "/blobs/uploads/") == 3, 20)
+        assert len(sessions(other, f"{repo}/new")) == 3
+        process.send_signal(how)
+        process.wait(20)
+    assert kit.eventually(lambda: not sessions(other, f"{repo}/new"), 20)
+    assert proxy.count("DELETE", "/blobs/uploads/") == 3
+    said = (tmp_path / "err").read_text()
+    if how == signal.SIGKILL:
+        return
+    assert process.returncode == 130, said
+    assert "stopped by" in said and "has been deleted at the registry" in said
+    push(berth, other, name, f"{repo}/new:1").ok()
+
+
+def test_failed_push_deletes_its_uploads(berth, registry, elsewhere, repo, image):
+    other, proxy = elsewhere
+    name = pulled(berth, registry, image, f"{repo}:1")
+    proxy.fault("PUT", "/blobs/uploads/", times=1, status=400)
+    proxy.fault("PUT", "/blobs/uploads/", stall=3600)
+    push(berth, proxy, name, f"{repo}/new:1").failed("status 400")
+    assert not sessions(other, f"{repo}/new")
+
+
+def test_interrupted_while_packing(berth, registry, registries, repo):
+    """Nothing is left of it, neither files nor processes (the fixture looks)."""
+    big = kit.Image([[kit.file("f", bytes(1 << 20) * 200)]])
+    name = pulled(berth, registry, big, f"{repo}:1")
+    process = berth.popen("push", *registry.flags, "--compression-format=zstd", "--compression-level=19", name,
+                          f"{registries().address}/{repo}/new:1")
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    assert kit.eventually(lambda: any("berth-layer" in open(f"/proc/{p}/comm").read()
+                                      for p in open(children).read().split()), 20)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+
+
+# ---- what is shown ----
+
+
+def test_packing_is_shown(berth, registry, registries, repo, image):
+    """Layers that have to be compressed again say so before they are pushed; several are packed at once."""
+    name = pulled(berth, registry, image, f"{repo}:1")
+    said = push(berth, registries(), name, f"{repo}/new:1").ok().err
+    for l in image.layers:
+        assert f"{l.diff_id[7:19]}: packing" in said or f"{l.digest[7:19]}: packing" in said, said
+    assert said.count("pushing") == 3 and said.count("done") == 3
 
 
 # ---- manifest lists ----

@@ -15,7 +15,7 @@
 #include "image/pull.h"
 #include "image/registry-config.h"
 
-enum { EXIT_INTERRUPTED = 130, EXIT_FAILED = 1 };
+enum { EXIT_FAILED = 1 };
 
 struct pull_args {
         bool all_tags, all_platforms, quiet, keep_blobs;
@@ -215,10 +215,6 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         r = pull_each(&s, argc, argv, e);
         progress_free(s.progress);
         store_close(s.store);
-        if (r < 0 && e->sys == EINTR) {
-                log_err(&c->log, LOG_LEVEL_ERROR, e);
-                return EXIT_INTERRUPTED;
-        }
         return r;
 }
 
