@@ -3,14 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/fd.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "engine/settings.h"
 #include "kernel/signals.h"
+
+/* What makes no sense here is refused by its name. */
+enum { CGROUPS_ENABLED, CGROUPS_NO_CONMON, CGROUPS_DISABLED, CGROUPS_SPLIT };
+static const char *const cgroups_modes[] = { "enabled", "no-conmon", "disabled", "split", NULL };
 
 const struct opt run_opts[] = {
         HEADING("The process"),
@@ -32,14 +39,25 @@ const struct opt run_opts[] = {
         FLAG(struct run_args, unset_all, 0, "unsetenv-all",
              "Leave out the image's variables and ours"),
         FLAG(struct run_args, env_host, 0, "env-host", "Pass on all variables of ours"),
+        LIST(struct run_args, env_merge, 0, "env-merge", "NAME=VALUE",
+             "Set a variable, with $NAME and ${NAME} in VALUE replaced by the image's"),
+        FLAG(struct run_args, http_proxy, 0, "http-proxy",
+             "Pass on our http_proxy, https_proxy, ftp_proxy and no_proxy"),
         STR(struct run_args, umask, 0, "umask", "MASK", "Its umask; 0022 by default"),
         FLAG(struct run_args, init, 0, "init",
              "Run it below a small init, which reaps orphans and passes on signals"),
+        STR(struct run_args, init_path, 0, "init-path", "PROGRAM",
+            "With --init, that program of this host", .complete = COMPLETE_FILE),
+        ENUM(struct run_args, systemd, 0, "systemd", "WHEN", systemd_mode_names,
+             "Prepare what systemd needs as its first process: true (the default): where the "
+             "command is systemd or /sbin/init; always; false"),
         STR(struct run_args, personality, 0, "personality", "PERSONALITY", "linux or linux32"),
         HEADING("What it sees"),
         STR(struct run_args, rootfs, 0, "rootfs", "DIR",
             "Use DIR as the root file system instead of an image", .complete = COMPLETE_DIR),
         FLAG(struct run_args, read_only, 0, "read-only", "Make the root read-only"),
+        FLAG(struct run_args, read_only_tmpfs, 0, "read-only-tmpfs",
+             "With --read-only, /run, /tmp and /var/tmp stay writable: true by default"),
         LIST(struct run_args, volumes, 'v', "volume", "SOURCE:DEST[:OPTIONS]",
              "Mount a directory or file of the host; options: ro, and those of mount(8); a DEST "
              "alone is an anonymous volume",
@@ -73,6 +91,17 @@ const struct opt run_opts[] = {
         LIST(struct run_args, dns_options, 0, "dns-opt", "OPTION", "The same", .hidden = true),
         LIST(struct run_args, add_hosts, 0, "add-host", "NAME:ADDRESS", "Add a line to /etc/hosts"),
         FLAG(struct run_args, no_hosts, 0, "no-hosts", "Leave the image's /etc/hosts as it is"),
+        LIST(struct run_args, chrootdirs, 0, "chrootdirs", "DIR",
+             "DIR of the container is a root too: it gets hosts, hostname and resolv.conf"),
+        FLAG(struct run_args, passwd, 0, "passwd",
+             "Add the user to /etc/passwd, where the image has none of that number: true by "
+             "default"),
+        STR(struct run_args, passwd_entry, 0, "passwd-entry", "LINE",
+            "The line that is added; $USERNAME, $UID, $GID, $NAME and $HOME are replaced"),
+        STR(struct run_args, group_entry, 0, "group-entry", "LINE",
+            "The line that is added to /etc/group, likewise"),
+        LIST(struct run_args, host_users, 0, "hostuser", "USER",
+             "Add this user of the host to /etc/passwd"),
         STR(struct run_args, tz, 0, "tz", "ZONE",
             "Its time zone, e.g. Europe/Paris; local: this host's"),
         LIST(struct run_args, devices, 0, "device", "HOST[:INSIDE[:rwm]]",
@@ -133,6 +162,9 @@ const struct opt run_opts[] = {
              "Write to a file of its cgroup; cgroup v2 only"),
         STR(struct run_args, cgroup_parent, 0, "cgroup-parent", "PATH",
             "Make its cgroup below this one: a slice where systemd manages them, else a path"),
+        ENUM(struct run_args, cgroups, 0, "cgroups", "MODE", cgroups_modes,
+             "enabled (the default), or no-conmon, which is the same: the monitor is in none of "
+             "the container's cgroups"),
         HEADING("What it may do"),
         LIST(struct run_args, cap_add, 0, "cap-add", "CAPABILITY", "Give it a capability, or ALL"),
         LIST(struct run_args, cap_drop, 0, "cap-drop", "CAPABILITY",
@@ -152,11 +184,16 @@ const struct opt run_opts[] = {
              "missing (the default), always, newer (when the registry has another), or never"),
         STR(struct run_args, platform, 0, "platform", "OS/ARCH[/VARIANT]",
             "Use the image for this platform instead of this machine's"),
+        STR(struct run_args, arch, 0, "arch", "ARCH", "The same, of the architecture alone"),
+        STR(struct run_args, os, 0, "os", "OS", "The same, of the operating system"),
+        STR(struct run_args, variant, 0, "variant", "VARIANT", "The same, of its variant"),
         FLAG(struct run_args, quiet, 'q', "quiet", "Show no progress of a pull"),
         REGISTRY_OPTS(struct run_args, registry),
         HEADING("Its life"),
         FLAG(struct run_args, detach, 'd', "detach", "Print its id and return once it runs"),
         FLAG(struct run_args, rm, 0, "rm", "Remove the container when it ends"),
+        FLAG(struct run_args, rmi, 0, "rmi",
+             "Remove its image too, where no other container has it; implies --rm"),
         FLAG(struct run_args, replace, 0, "replace",
              "Remove what has the name given by --name first"),
         LIST(struct run_args, attach, 'a', "attach", "STREAM",
@@ -178,6 +215,8 @@ const struct opt run_opts[] = {
             "After which a check counts as failed; 30s by default"),
         STR(struct run_args, health_start, 0, "health-start-period", "TIME",
             "At the start, in which failures do not count"),
+        STR(struct run_args, health_start_interval, 0, "health-start-interval", "TIME",
+            "Between checks within the start period, until one succeeds"),
         INT(struct run_args, health_retries, 0, "health-retries", "N",
             "Failures in a row that make it unhealthy; 3 by default", .min = 0, .max = 1000),
         ENUM(struct run_args, health_on_failure, 0, "health-on-failure", "ACTION",
@@ -195,6 +234,8 @@ const struct opt run_opts[] = {
              "Annotate it; the OCI runtime acts on some"),
         STR(struct run_args, cidfile, 0, "cidfile", "FILE",
             "Write its id to FILE, which must not exist", .complete = COMPLETE_FILE),
+        STR(struct run_args, pidfile, 0, "pidfile", "FILE",
+            "Write the number of its process to FILE at each start", .complete = COMPLETE_FILE),
         STR(struct run_args, detach_keys, 0, "detach-keys", "KEYS",
             "What leaves a terminal's container running; ctrl-p,ctrl-q by default"),
         STR_OPTIONAL(struct run_args, sig_proxy, 0, "sig-proxy", "BOOL", "true",
@@ -213,7 +254,6 @@ const struct opt run_opts[] = {
         REFUSED(0, "link-local-ip", "networks are not built yet"),
         REFUSED(0, "pod", "pods are not built yet: share with --network container:NAME"),
         REFUSED(0, "pod-id-file", "pods are not built yet"),
-        REFUSED(0, "requires", "dependencies are not kept: start them first"),
         REFUSED(0, "volumes-from", "name the volumes again with --volume"),
         REFUSED(0, "volume-driver", "volumes are directories of the store"),
         REFUSED(0, "storage-opt", "containers share the file system of the store"),
@@ -223,31 +263,14 @@ const struct opt run_opts[] = {
         REFUSED(0, "gidmap", "user namespaces are not built into run yet: berth-oci has them"),
         REFUSED(0, "subuidname", "user namespaces are not built into run yet"),
         REFUSED(0, "subgidname", "user namespaces are not built into run yet"),
-        REFUSED(0, "hostuser", "user namespaces are not built into run yet"),
-        REFUSED(0, "passwd-entry", "the image's /etc/passwd is used as it is"),
-        REFUSED(0, "group-entry", "the image's /etc/group is used as it is"),
-        REFUSED(0, "passwd", "the image's /etc/passwd is used as it is"),
-        REFUSED(0, "chrootdirs", "name the files with --volume"),
-        REFUSED(0, "init-path", "the init is ours: --init"),
         REFUSED(0, "preserve-fds", "descriptors do not pass the monitor: berth-oci run takes it"),
         REFUSED(0, "preserve-fd", "descriptors do not pass the monitor"),
         REFUSED(0, "conmon-pidfile", "there is no conmon: `berth inspect` shows the monitor"),
-        REFUSED(0, "pidfile", "`berth inspect --format {{.State.Pid}}` tells the process"),
         REFUSED(0, "rdt-class", "berth-oci has it, by intelRdt in config.json"),
         REFUSED(0, "sdnotify", "readiness is what --health-cmd says"),
-        REFUSED(0, "systemd",
-                "nothing is guessed from the command: mount /run and /tmp with --tmpfs"),
-        REFUSED(0, "shm-size-systemd", "nothing is guessed from the command: use --tmpfs"),
+        REFUSED(0, "shm-size-systemd", "use --tmpfs with a size"),
         REFUSED(0, "seccomp-policy", "use --security-opt seccomp=FILE"),
-        REFUSED(0, "rmi", "remove the image afterwards with `berth rmi`"),
-        REFUSED(0, "http-proxy", "proxies are not passed on unasked: use -e http_proxy"),
-        REFUSED(0, "env-merge", "name the value with --env"),
-        REFUSED(0, "arch", "use --platform OS/ARCH"),
-        REFUSED(0, "os", "use --platform OS/ARCH"),
-        REFUSED(0, "variant", "use --platform OS/ARCH/VARIANT"),
         REFUSED(0, "decryption-key", "encrypted images are not supported"),
-        REFUSED(0, "cgroups",
-                "every container has a cgroup: it is how its limits and its end are known"),
         REFUSED(0, "oom-kill-disable",
                 "a container without memory would hang for ever: use --oom-score-adj"),
         REFUSED(0, "kernel-memory", "the kernel has no such limit any more: use --memory"),
@@ -260,15 +283,15 @@ const struct opt run_opts[] = {
                 "it is for Windows: use --device-read-iops and --device-write-iops"),
         REFUSED(0, "runtime", "the OCI runtime is part of berth"),
         REFUSED(0, "use-api-socket", "there is no daemon and no socket"),
-        REFUSED(0, "health-start-interval", "checks come at --health-interval from the start"),
         REFUSED(0, "health-startup-cmd", "use --health-cmd with --health-start-period"),
-        REFUSED(0, "read-only-tmpfs", "use --tmpfs /tmp beside --read-only"),
         IGNORED_VALUE(0, "expose", "PORT", "Documentation of the image, no more", .hidden = true),
         IGNORED(0, "disable-content-trust", "Names are not signed", .hidden = true),
         {}
 };
 
 const struct run_args run_defaults = { .pids_limit = 2048,
+                                       .read_only_tmpfs = true,
+                                       .passwd = true,
                                        .stop_timeout = -1,
                                        .pull = PULL_MISSING,
                                        .registry = REGISTRY_ARGS_DEFAULTS };
@@ -315,16 +338,38 @@ static int take_root(const struct run_args *args, struct sandbox *s, int argc, c
         return 0;
 }
 
+/* --arch, --os and --variant say in parts what --platform says. */
+static int take_platform(struct ctx *c, const struct run_args *args, struct sandbox *s,
+                         struct err *e)
+{
+        const char *text = args->platform, *part = args->arch      ? "arch"
+                                                   : args->os      ? "os"
+                                                   : args->variant ? "variant"
+                                                                   : NULL;
+        struct platform host;
+
+        if (text && part)
+                return err_set(e, ERR_INVALID, "--platform and --%s exclude each other", part);
+        platform_host(&host);
+        if (part)
+                text = arena_printf(&c->arena, "%s/%s%s%s", args->os ? args->os : host.os,
+                                    args->arch ? args->arch : host.architecture,
+                                    args->variant ? "/" : "", args->variant ? args->variant : "");
+        if (text && platform_parse(&c->arena, text, &s->pull.platform, e) < 0)
+                return err_in(e, "--%s", part ? part : "platform");
+        s->platform_given = text != NULL;
+        return 0;
+}
+
 /* What a pull needs to know. */
 static int take_image(struct ctx *c, const struct run_args *args, struct sandbox *s, struct err *e)
 {
         s->pull = (struct pull_options){ .policy = args->pull };
         if (registry_args_take(&args->registry, &s->pull.fetch, e) < 0)
                 return -1;
-        if (args->platform && platform_parse(&c->arena, args->platform, &s->pull.platform, e) < 0)
-                return err_in(e, "--platform");
-        s->platform_given = args->platform != NULL;
-        if (!s->image && (args->entrypoint || args->platform))
+        if (take_platform(c, args, s, e) < 0)
+                return -1;
+        if (!s->image && (args->entrypoint || s->platform_given))
                 return err_set(e, ERR_INVALID, "--%s is for images only",
                                args->entrypoint ? "entrypoint" : "platform");
         return 0;
@@ -403,7 +448,7 @@ static int take_restart(const struct run_args *args, struct monitor_config *m, s
                         break;
                 m->restart = (enum restart_policy)i;
                 m->restart_max = times;
-                return args->rm && i != RESTART_NO
+                return (args->rm || args->rmi) && i != RESTART_NO
                                ? err_set(e, ERR_INVALID, "--restart and --rm exclude each other")
                                : 0;
         }
@@ -462,7 +507,9 @@ static int take_health(struct ctx *c, const struct run_args *args, struct ctr_op
         h->retries = args->health_retries;
         if (take_time("health-interval", args->health_interval, &h->interval_ms, e) < 0 ||
             take_time("health-timeout", args->health_timeout, &h->timeout_ms, e) < 0 ||
-            take_time("health-start-period", args->health_start, &h->start_period_ms, e) < 0)
+            take_time("health-start-period", args->health_start, &h->start_period_ms, e) < 0 ||
+            take_time("health-start-interval", args->health_start_interval, &h->start_interval_ms,
+                      e) < 0)
                 return -1;
         if (o->no_health || !args->health_cmd)
                 return 0;
@@ -523,12 +570,24 @@ static int take_labels(struct ctx *c, const struct run_args *args, struct ctr_op
         return 0;
 }
 
+/* As the monitor, whose directory is another, finds it. */
+static const char *absolute(struct ctx *c, const char *path)
+{
+        char here[PATH_MAX], clean[PATH_MAX];
+
+        return *path && getcwd(here, sizeof here) && path_join(here, path, clean, sizeof clean) == 0
+                       ? arena_strdup(&c->arena, clean)
+                       : NULL;
+}
+
 static int take_life(struct ctx *c, const struct run_args *args, struct ctr_options *o,
                      struct err *e)
 {
         struct monitor_config *m = &o->monitor;
 
-        o->auto_remove = args->rm;
+        o->auto_remove = args->rm || args->rmi;
+        if (args->pidfile && !(m->pid_file = absolute(c, args->pidfile)))
+                return err_set(e, ERR_INVALID, "--pidfile: \"%s\" is no path", args->pidfile);
         m->stop_timeout_ms = args->stop_timeout < 0 ? -1 : args->stop_timeout * 1000;
         m->timeout_ms = args->timeout * 1000;
         if (args->stop_signal) {
@@ -570,6 +629,16 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                                           .interactive = args->interactive,
                                           .tty = args->tty,
                                           .read_only = args->read_only,
+                                          .read_only_tmpfs = args->read_only_tmpfs,
+                                          .http_proxy = args->http_proxy,
+                                          .env_merge = args->env_merge,
+                                          .init_path = args->init_path,
+                                          .systemd = args->systemd,
+                                          .chrootdirs = args->chrootdirs,
+                                          .passwd = args->passwd,
+                                          .passwd_entry = args->passwd_entry,
+                                          .group_entry = args->group_entry,
+                                          .host_users = args->host_users,
                                           .limits = args->limits,
                                           .privileged = args->privileged,
                                           .init = args->init,
@@ -598,6 +667,14 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
             take_namespaces(c, args, &o.box, e) < 0 || take_life(c, args, &o, e) < 0)
                 return -1;
         take_gpus(c, args, &o.box);
+        if (args->cgroups == CGROUPS_DISABLED || args->cgroups == CGROUPS_SPLIT) {
+                err_set(e, ERR_UNSUPPORTED, "--cgroups: \"%s\" is not supported",
+                        cgroups_modes[args->cgroups]);
+                return err_hint(e, "a container's own cgroup is how its limits and its end are "
+                                   "known; --cgroup-parent says below which one");
+        }
+        if (args->rmi && args->detach)
+                return err_set(e, ERR_UNSUPPORTED, "--rmi and --detach exclude each other");
         if (args->replace && !args->name)
                 return err_set(e, ERR_INVALID, "--replace needs --name");
         if (args->privileged)
@@ -643,6 +720,8 @@ int run_args_direct(const struct run_args *args, struct err *e)
                             : args->attach.n    ? "attach"
                             : args->replace     ? "replace"
                             : args->secrets.n   ? "secret"
+                            : args->pidfile     ? "pidfile"
+                            : args->rmi         ? "rmi"
                                                 : NULL;
 
         if (!given)

@@ -18,6 +18,12 @@ struct run_args {
         struct limits limits;
         struct strings security, devices, device_rules, gpus, unset_env, annotations, label_files;
         struct strings dns, dns_search, dns_options, add_hosts, attach;
+        bool read_only_tmpfs, http_proxy, passwd, rmi;
+        const char *init_path, *passwd_entry, *group_entry, *arch, *os, *variant, *pidfile;
+        const char *health_start_interval;
+        struct strings env_merge, chrootdirs, host_users;
+        enum systemd_mode systemd;
+        int cgroups;
         const char *domainname, *tz, *umask, *cgroup_parent, *personality;
         enum pull_policy pull;
         enum log_driver log_driver;

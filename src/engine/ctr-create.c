@@ -63,6 +63,7 @@ static int fill_ctr(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
 
+        c->ctr.systemd = r->settings.systemd;
         c->ctr.mounts = &r->mounts;
         c->ctr.secrets = &r->secrets;
         c->ctr.image_name = arena_strdup(c->a, r->s->image);
@@ -141,6 +142,7 @@ static void take_health(struct creation *c, struct monitor_config *m)
         *h = (struct health_config){ .interval_ms = image->health_interval_ns / 1000000,
                                      .timeout_ms = image->health_timeout_ns / 1000000,
                                      .start_period_ms = image->health_start_ns / 1000000,
+                                     .start_interval_ms = image->health_start_interval_ns / 1000000,
                                      .retries = image->health_retries,
                                      .on_failure = m->health.on_failure };
         if (str_eq(test->v[0], "CMD-SHELL")) {

@@ -12,6 +12,7 @@
 #include "engine/ctr-internal.h"
 #include "kernel/signals.h"
 #include "monitor/evidence.h"
+#include "monitor/health.h"
 
 #define FILE_LIMIT (16u << 20)
 /* What docker and podman print for a time that was not. */
@@ -24,7 +25,8 @@ struct inspection {
         struct ctr_state s;
         const struct json *config; /* config.json; NULL: can't be read */
         struct monitor_config monitor;
-        const char *dir; /* the container's, as a path */
+        const struct json *health_log; /* of its monitor; or NULL */
+        const char *dir;               /* the container's, as a path */
 };
 
 /* ---- reading ---- */
@@ -64,11 +66,14 @@ static int64_t number_at(const struct inspection *i, const char *path, int64_t f
         return json_to_i64(config_at(i, path), &v) ? v : fallback;
 }
 
+static bool bool_of(const struct json *j)
+{
+        return j && j->type == JSON_BOOL && j->b;
+}
+
 static bool bool_at(const struct inspection *i, const char *path)
 {
-        const struct json *j = config_at(i, path);
-
-        return j && j->type == JSON_BOOL && j->b;
+        return bool_of(config_at(i, path));
 }
 
 /* ---- writing ---- */
@@ -112,8 +117,7 @@ static void put_health(const struct inspection *i, struct json_writer *w)
                      m->health == HEALTH_OFF ? health_status_names[HEALTH_BEGINNING]
                                              : health_status_names[m->health]);
         json_put_u64(w, "FailingStreak", m->health_failures);
-        json_open(w, "Log", '[');
-        json_close(w, ']');
+        put_list(w, "Log", i->health_log);
         json_close(w, '}');
 }
 
@@ -161,6 +165,8 @@ static void put_health_config(const struct inspection *i, struct json_writer *w)
         json_put_i64(w, "Interval", h->interval_ms * 1000000);
         json_put_i64(w, "Timeout", h->timeout_ms * 1000000);
         json_put_i64(w, "StartPeriod", h->start_period_ms * 1000000);
+        if (h->start_interval_ms)
+                json_put_i64(w, "StartInterval", h->start_interval_ms * 1000000);
         json_put_i64(w, "Retries", h->retries);
         json_close(w, '}');
         json_put_str(w, "HealthcheckOnFailureAction", health_action_names[h->on_failure]);
@@ -181,6 +187,7 @@ static void put_stop(const struct inspection *i, struct json_writer *w)
 
         snprintf(number, sizeof number, "%d", (int)i->monitor.stop_signal);
         json_put_str(w, "StopSignal", name ? name : number);
+        json_put_bool(w, "SystemdMode", bool_of(json_get(i->c->record, "systemd")));
         json_put_i64(w, "StopTimeout", i->monitor.stop_timeout_ms / 1000);
         json_put_i64(w, "Timeout", i->monitor.timeout_ms / 1000);
 }
@@ -431,6 +438,7 @@ static void put_all(const struct inspection *i, int dir, struct json_writer *w)
                      i->monitor.log_driver == LOG_DRIVER_NONE
                              ? ""
                              : arena_printf(&a, "%s/ctr.log", i->dir));
+        json_put_str(w, "PidFile", i->monitor.pid_file ? i->monitor.pid_file : "");
         json_put_str(w, "Name", c->name);
         json_put_u64(w, "RestartCount", i->s.monitor.restarts);
         json_put_str(w, "Driver", "berth");
@@ -454,6 +462,8 @@ int ctr_inspect(struct engine *g, const struct ctr *c, struct json_writer *w, st
         i.dir = arena_printf(&i.arena, "%s/containers/%s", store_path(g->store), c->id);
         i.config = read_json(&i.arena, dir, "config.json");
         read_monitor(&i, dir);
+        AUTO_FD int run = ctr_run_dir(g, c->id, false, &(struct err){ 0 });
+        i.health_log = run < 0 ? NULL : read_json(&i.arena, run, HEALTH_LOG);
         ctr_state(g, c, &i.s);
         put_all(&i, dir, w);
         arena_done(&i.arena);

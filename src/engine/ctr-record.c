@@ -51,6 +51,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_bool(&w, "tty", c->tty);
         json_put_bool(&w, "openStdin", c->open_stdin);
         json_put_bool(&w, "autoRemove", c->auto_remove);
+        json_put_bool(&w, "systemd", c->systemd);
         json_put_str(&w, "network", c->network);
         json_put_str(&w, "slice", c->slice);
         json_put_strings(&w, "binds", &o->box.volumes);

@@ -66,7 +66,7 @@ struct ctr {
         size_t entrypoint;      /* how many words of it are the entrypoint */
         const char *user;       /* as the caller or the image has it; "": nobody said */
         struct key_values labels;
-        bool tty, open_stdin, auto_remove;
+        bool tty, open_stdin, auto_remove, systemd;
         const char *network; /* "none", "host" */
         const char *slice;   /* systemd's, where its scope is; NULL: systemd has no part */
         /* While it is being created; later they are in the record, "mounts" and "secrets". */

@@ -166,6 +166,24 @@ static int make_file(const struct sandbox *s, const struct workspace *w, size_t 
         return r < 0 ? err_sys(e, r, "cannot write \"%s/%s\"", w->path, etc_files[i].name) : 0;
 }
 
+/* --chrootdirs: the same file in each of them. */
+static int bind_in_roots(struct arena *a, const struct sandbox *s, const struct workspace *w,
+                         size_t i, const char *const *options, struct mounts *m, struct err *e)
+{
+        for (size_t k = 0; k < s->chrootdirs.n; k++) {
+                const char *dir = s->chrootdirs.v[k];
+                char path[4096];
+
+                if (*dir != '/' || path_join(dir, etc_files[i].name, path, sizeof path) < 0)
+                        return err_set(e, ERR_INVALID,
+                                       "--chrootdirs: \"%s\" is not an absolute path", dir);
+                if (!mounts_has(m, path))
+                        mounts_bind(a, m, arena_printf(a, "%s/%s", w->path, etc_files[i].name),
+                                    arena_strdup(a, path), options);
+        }
+        return 0;
+}
+
 int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace *w, bool dry,
                struct mounts *m, struct err *e)
 {
@@ -183,6 +201,8 @@ int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace 
                         return -1;
                 mounts_bind(a, m, arena_printf(a, "%s/%s", w->path, etc_files[i].name),
                             etc_files[i].destination, options);
+                if (bind_in_roots(a, s, w, i, options, m, e) < 0)
+                        return -1;
         }
         return 0;
 }

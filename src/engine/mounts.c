@@ -89,6 +89,32 @@ void mounts_bind(struct arena *a, struct mounts *m, const char *source, const ch
                 settings_push(a, &row->options, *options);
 }
 
+/* With a copy of what the image has there, and its mode. */
+static void add_scratch(struct arena *a, struct mounts *m, const char *destination,
+                        const char *const *options)
+{
+        struct mount_row *row;
+
+        if (mounts_has(m, destination))
+                return;
+        row = mounts_add(a, m);
+        *row = (struct mount_row){ .type = "tmpfs", .source = "tmpfs", .destination = destination };
+        for (; *options; options++)
+                settings_push(a, &row->options, *options);
+}
+
+void mounts_scratch(struct arena *a, const struct sandbox *s, bool systemd, struct mounts *m)
+{
+        static const char *const read_only[] = { "/run", "/tmp", "/var/tmp" };
+        static const char *const of_systemd[] = { "/run", "/run/lock", "/tmp", "/var/log/journal" };
+        static const char *const copied[] = { "nosuid", "nodev", "tmpcopyup", NULL };
+
+        for (size_t i = 0; s->read_only && s->read_only_tmpfs && i < ARRAY_SIZE(read_only); i++)
+                add_scratch(a, m, read_only[i], copied);
+        for (size_t i = 0; systemd && i < ARRAY_SIZE(of_systemd); i++)
+                add_scratch(a, m, of_systemd[i], copied);
+}
+
 /* ---- writing ---- */
 
 /* A privileged container may write to /sys; extra, or NULL, is one option more. */
@@ -152,14 +178,20 @@ static int by_depth(const void *pa, const void *pb)
         return strcmp(a->destination, b->destination);
 }
 
-void mounts_write(const struct sandbox *s, struct mounts *m, struct json_writer *w)
+/* On v1 a cgroup is its owner's to delegate: there it stays as it is. */
+static bool may_change_cgroup(const struct sandbox *s, bool systemd)
+{
+        return s->privileged || (systemd && access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0);
+}
+
+void mounts_write(const struct sandbox *s, bool systemd, struct mounts *m, struct json_writer *w)
 {
         json_open(w, "mounts", '[');
         for (size_t i = 0; i < ARRAY_SIZE(always); i++)
                 put_fixed(w, &always[i], false, NULL);
         put_ipc(s, m, w);
         put_fixed(w, &sys[s->network], s->privileged, NULL);
-        put_fixed(w, &cgroups, s->privileged, NULL);
+        put_fixed(w, &cgroups, may_change_cgroup(s, systemd), NULL);
         for (size_t i = 0; !s->rootfs && !s->image && i < ARRAY_SIZE(host_only); i++)
                 put_fixed(w, &host_only[i], false, NULL);
         if (m->n)

@@ -35,6 +35,8 @@ void mounts_bind(struct arena *a, struct mounts *m, const char *source, const ch
                  const char *const *options);
 /* What --volume, --mount and --tmpfs say, checked; volumes have no source yet. */
 int mounts_given(struct arena *a, const struct sandbox *s, struct mounts *m, struct err *e);
+/* tmpfs where nothing else is mounted: for --read-only, and (systemd) what systemd writes to. */
+void mounts_scratch(struct arena *a, const struct sandbox *s, bool systemd, struct mounts *m);
 /* hosts, hostname and resolv.conf: written below the workspace (unless dry), bound in /etc where
  * nothing is mounted by the caller. */
 int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace *w, bool dry,
@@ -47,5 +49,6 @@ int mounts_volumes(struct arena *a, const struct settings *t, const struct works
 /* The member "mounts" of container.json: type, name (of a volume; "": anonymous), source,
  * destination, rw, propagation, options. m may be NULL. */
 void mounts_record(const struct mounts *m, struct json_writer *w);
-/* The member "mounts": what every container has, then m, parents before what lies below them. */
-void mounts_write(const struct sandbox *s, struct mounts *m, struct json_writer *w);
+/* The member "mounts": what every container has, then m, parents before what lies below them.
+ * systemd: it may change its own cgroup. */
+void mounts_write(const struct sandbox *s, bool systemd, struct mounts *m, struct json_writer *w);

@@ -1,7 +1,9 @@
 /* The config.json of a sandbox. */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -166,6 +168,8 @@ static int decide(struct run *r, struct arena *a, struct config *c, struct err *
         *c = (struct config){ .r = r, .s = s };
         if (user_find(a, r->root, r->settings.user, &s->group_add, &c->user, e) < 0)
                 return err_in(e, s->user ? "--user" : "the image's user");
+        if (passwd_add(r, &c->user, e) < 0)
+                return -1;
         return security_take(a, s, &c->security, e) < 0 ||
                                devices_take(a, s, &c->devices, &r->mounts, e) < 0
                        ? -1
@@ -194,8 +198,12 @@ static int add_init(struct run *r, struct err *e)
 
         if (!r->s->init)
                 return 0;
-        if (helper_path("berth-init", path, sizeof path, e) < 0)
+        if (r->s->init_path) {
+                if (access(r->s->init_path, X_OK) < 0 || !realpath(r->s->init_path, path))
+                        return err_sys(e, errno, "--init-path: cannot use \"%s\"", r->s->init_path);
+        } else if (helper_path("berth-init", path, sizeof path, e) < 0) {
                 return err_in(e, "--init");
+        }
         mounts_bind(&r->arena, &r->mounts, arena_strdup(&r->arena, path), INIT_INSIDE, options);
         return 0;
 }
@@ -208,6 +216,7 @@ int sandbox_config(struct run *r, struct err *e)
 
         if (decide(r, &r->arena, &c, e) < 0 || add_init(r, e) < 0)
                 return -1;
+        mounts_scratch(&r->arena, s, r->settings.systemd, &r->mounts);
         json_open(&w, NULL, '{');
         json_put_str(&w, "ociVersion", "1.3.0");
         json_open(&w, "root", '{');
@@ -216,7 +225,7 @@ int sandbox_config(struct run *r, struct err *e)
         json_close(&w, '}');
         if (put_names(s, &w, e) < 0 || put_process(&c, &w, e) < 0)
                 return -1;
-        mounts_write(s, &r->mounts, &w);
+        mounts_write(s, r->settings.systemd, &r->mounts, &w);
         if (put_linux(&c, &w, e) < 0)
                 return -1;
         devices_write_hooks(&c.devices, &w);

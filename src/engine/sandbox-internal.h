@@ -76,5 +76,9 @@ int steps_make(struct run *r, const struct step *steps, size_t *ret_n, struct er
 void steps_undo(struct run *r, const struct step *steps, size_t n);
 void run_done(struct run *r);
 
+/* /etc/passwd and /etc/group of the container's own, where its user or --hostuser need lines that
+ * the image's have not; u's home is then the line's. passwd.c */
+struct user;
+int passwd_add(struct run *r, struct user *u, struct err *e);
 /* Writes config.json to r->json from what the steps made. */
 int sandbox_config(struct run *r, struct err *e);

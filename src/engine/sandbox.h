@@ -27,6 +27,10 @@
 /* What the network namespace is; the same is in ns[KIND_NETWORK], with whose it is. */
 enum sandbox_network { NETWORK_NONE, NETWORK_HOST, NETWORK_CONTAINER, NETWORK_MAX };
 
+/* Whether what systemd needs as init is prepared; auto: where the command is it. */
+enum systemd_mode { SYSTEMD_AUTO, SYSTEMD_ALWAYS, SYSTEMD_NEVER, SYSTEMD_MODE_MAX };
+extern const char *const systemd_mode_names[SYSTEMD_MODE_MAX + 1]; /* "true", "always", "false" */
+
 struct sandbox {
         const char *image;      /* a reference; NULL: one of the other two */
         const char *rootfs;     /* a directory; NULL, without an image: the host's own root */
@@ -44,6 +48,14 @@ struct sandbox {
         struct ns_choice ns[KIND_MAX];
 
         bool privileged, init, env_host, unset_all, no_hosts;
+        bool read_only_tmpfs; /* with read_only: /run, /tmp and /var/tmp are tmpfs */
+        bool http_proxy;      /* our variables of proxies are passed on */
+        bool passwd;          /* a user whom the image doesn't know gets a line in /etc/passwd */
+        const char *passwd_entry, *group_entry; /* that line; or NULL */
+        struct strings host_users;              /* further lines, of the host's users */
+        struct strings env_merge, chrootdirs;
+        const char *init_path; /* instead of ours; or NULL */
+        enum systemd_mode systemd;
         struct strings security;              /* --security-opt */
         struct strings devices, device_rules; /* as given; devices.h */
         struct strings unset_env, annotations;

@@ -13,6 +13,7 @@
 #include "codec/json.h"
 
 #define ENV_FILE_MAX (1u << 20)
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void settings_push(struct arena *a, struct strings *list, const char *text)
@@ -176,6 +177,53 @@ int settings_env(struct arena *a, const struct strings *given, const struct stri
         return 0;
 }
 
+const char *settings_expand(struct arena *a, const char *text, const struct strings *env)
+{
+        AUTO_BUF out = { 0 };
+
+        while (*text) {
+                bool braces = text[0] == '$' && text[1] == '{';
+                const char *name = text + 1 + braces;
+                size_t n = *text == '$' ? strspn(name, NAME_CHARS) : 0;
+
+                if (n == 0 || (braces && name[n] != '}')) {
+                        buf_putc(&out, *text++);
+                        continue;
+                }
+                for (size_t i = 0; i < env->n; i++)
+                        if (name_len(env->v[i]) == n && strncmp(env->v[i], name, n) == 0)
+                                buf_puts(&out, env->v[i] + n + (env->v[i][n] == '='));
+                text = name + n + braces;
+        }
+        return arena_strdup(a, buf_str(&out));
+}
+
+static void pass_proxies(struct arena *a, struct strings *env)
+{
+        static const char *const names[] = { "http_proxy", "https_proxy", "ftp_proxy", "no_proxy",
+                                             "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (getenv(names[i]))
+                        set_given(a, env, names[i]);
+}
+
+static int merge_given(struct arena *a, const struct strings *merge, struct strings *env,
+                       struct err *e)
+{
+        for (size_t i = 0; i < merge->n; i++) {
+                const char *text = merge->v[i], *eq = strchr(text, '=');
+
+                if (!eq || eq == text)
+                        return err_set(e, ERR_INVALID, "--env-merge: \"%s\" is not NAME=VALUE",
+                                       text);
+                set(a, env,
+                    arena_printf(a, "%.*s=%s", (int)(eq - text), text,
+                                 settings_expand(a, eq + 1, env)));
+        }
+        return 0;
+}
+
 static int merge_env(struct arena *a, const struct sandbox *s, const struct image_config *image,
                      struct strings *env, struct err *e)
 {
@@ -195,6 +243,10 @@ static int merge_env(struct arena *a, const struct sandbox *s, const struct imag
                         set(a, env, image->env.v[i]);
         for (size_t i = 0; i < s->unset_env.n; i++)
                 remove_name(env, s->unset_env.v[i]);
+        if (merge_given(a, &s->env_merge, env, e) < 0)
+                return -1;
+        if (s->http_proxy)
+                pass_proxies(a, env);
         return settings_env(a, &s->env, &s->env_files, env, e);
 }
 
@@ -285,6 +337,37 @@ static int merge_volumes(struct arena *a, const struct sandbox *s, const struct 
         return 0;
 }
 
+/* ---- systemd ---- */
+
+const char *const systemd_mode_names[SYSTEMD_MODE_MAX + 1] = {
+        [SYSTEMD_AUTO] = "true", [SYSTEMD_ALWAYS] = "always", [SYSTEMD_NEVER] = "false"
+};
+
+/* As podman guesses it. */
+static bool runs_systemd(const struct sandbox *s, const char *program)
+{
+        static const char *const names[] = { "/sbin/init", "/usr/sbin/init",
+                                             "/usr/local/sbin/init" };
+        const char *slash = strrchr(program, '/');
+
+        if (s->systemd != SYSTEMD_AUTO)
+                return s->systemd == SYSTEMD_ALWAYS;
+        return s->image &&
+               (STR_INDEX(names, program) >= 0 || str_eq(slash ? slash + 1 : program, "systemd"));
+}
+
+/* systemd ends in good order at this signal; at SIGTERM it executes itself again. */
+static void merge_systemd(struct arena *a, const struct sandbox *s, struct settings *ret)
+{
+        ret->systemd = runs_systemd(s, ret->args.v[0]);
+        if (!ret->systemd)
+                return;
+        if (!ret->stop_signal)
+                ret->stop_signal = "SIGRTMIN+3";
+        if (s->name && strlen(s->name) >= 32)
+                set(a, &ret->env, arena_printf(a, "container_uuid=%.32s", s->name));
+}
+
 int settings_merge(struct arena *a, const struct sandbox *s, const struct image_config *image,
                    struct settings *ret, struct err *e)
 {
@@ -297,5 +380,6 @@ int settings_merge(struct arena *a, const struct sandbox *s, const struct image_
         if (merge_args(a, s, image, ret, e) < 0 || merge_env(a, s, image, &ret->env, e) < 0 ||
             merge_workdir(a, s, image, ret, e) < 0)
                 return -1;
+        merge_systemd(a, s, ret);
         return merge_volumes(a, s, image, ret, e);
 }

@@ -14,13 +14,15 @@ struct settings {
         const char *workdir;     /* absolute */
         const char *user;        /* "USER[:GROUP]" */
         const char *stop_signal; /* NULL: none said */
+        bool systemd;            /* it is systemd that will run */
         struct strings volumes;  /* destinations, absolute and clean, of anonymous volumes */
 };
 
 /* image is NULL for a root without one. All is in a. Rules:
  *   arguments   the entrypoint and then the command; --entrypoint replaces the entrypoint and drops
  *               the image's command; arguments given replace the command
- *   environment PATH's default, HOSTNAME, TERM with a terminal; the image's; --env-file; --env
+ *   environment PATH's default, HOSTNAME, TERM with a terminal; the image's; --env-merge;
+ *               --http-proxy; --env-file; --env
  *   user, working directory: the caller's, else the image's, else "0" and "/" */
 int settings_merge(struct arena *a, const struct sandbox *s, const struct image_config *image,
                    struct settings *ret, struct err *e);
@@ -29,5 +31,7 @@ int settings_merge(struct arena *a, const struct sandbox *s, const struct image_
  * passes on ours, or removes it. */
 int settings_env(struct arena *a, const struct strings *given, const struct strings *files,
                  struct strings *env, struct err *e);
+/* text with $NAME and ${NAME} replaced by what env has of them, or by nothing; in a. */
+const char *settings_expand(struct arena *a, const char *text, const struct strings *env);
 /* Appends one; grows by doubling from any list made only with it. */
 void settings_push(struct arena *a, struct strings *list, const char *text);

@@ -12,11 +12,9 @@
 #include "kernel/resolve.h"
 
 #define FILE_MAX (1u << 20)
-#define FIELDS_MAX 7
 #define GROUPS_MAX 256
 
-/* The file's text in the arena; "" where it can't be had. */
-static const char *read_db(struct arena *a, int root, const char *path)
+const char *user_db(struct arena *a, int root, const char *path)
 {
         AUTO_FD int fd = resolve_open(root, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, 0);
         struct stat st;
@@ -28,10 +26,7 @@ static const char *read_db(struct arena *a, int root, const char *path)
         return fd_read_text(fd, text, (size_t)st.st_size + 1) < 0 ? "" : text;
 }
 
-/* The first line whose first field is name, or where name is a number, whose third is. Fields go to
- * ret; false where there is none. */
-static bool find_line(struct arena *a, const char *db, const char *name,
-                      const char *ret[FIELDS_MAX])
+bool user_line(struct arena *a, const char *db, const char *name, const char *ret[USER_FIELDS])
 {
         const char *lines = db, *line;
         uint32_t number, id;
@@ -42,9 +37,9 @@ static bool find_line(struct arena *a, const char *db, const char *name,
                 const char *at = arena_strndup(a, line, len), *part;
                 size_t n = 0, plen;
 
-                for (size_t i = 0; i < FIELDS_MAX; i++)
+                for (size_t i = 0; i < USER_FIELDS; i++)
                         ret[i] = "";
-                while (n < FIELDS_MAX && str_next(&at, ':', &part, &plen))
+                while (n < USER_FIELDS && str_next(&at, ':', &part, &plen))
                         ret[n++] = arena_strndup(a, part, plen);
                 if (n < 3 || str_to_u32(ret[2], &id) < 0)
                         continue;
@@ -56,11 +51,11 @@ static bool find_line(struct arena *a, const char *db, const char *name,
 
 static int find_group(struct arena *a, int root, const char *name, uint32_t *ret, struct err *e)
 {
-        const char *f[FIELDS_MAX];
+        const char *f[USER_FIELDS];
 
         if (str_to_u32(name, ret) == 0)
                 return 0;
-        if (!find_line(a, read_db(a, root, "etc/group"), name, f))
+        if (!user_line(a, user_db(a, root, "etc/group"), name, f))
                 return err_set(e, ERR_NOT_FOUND, "no group \"%s\" in the root's /etc/group", name);
         return str_to_u32(f[2], ret) < 0
                        ? err_set(e, ERR_INVALID, "group \"%s\" has no number", name)
@@ -115,15 +110,16 @@ static void find_memberships(struct arena *a, const char *db, const char *name, 
 int user_find(struct arena *a, int root, const char *text, const struct strings *add,
               struct user *ret, struct err *e)
 {
-        const char *colon = strchr(text, ':'), *f[FIELDS_MAX];
-        const char *name = colon ? arena_strndup(a, text, (size_t)(colon - text)) : text;
+        const char *colon = strchr(text, ':'), *f[USER_FIELDS];
+        const char *f_group[USER_FIELDS],
+                *name = colon ? arena_strndup(a, text, (size_t)(colon - text)) : text;
         bool known;
         struct groups groups = { arena_array(a, uint32_t, GROUPS_MAX), 0 };
 
         *ret = (struct user){ .home = "/", .gids = groups.v };
         if (str_empty(name))
                 name = "0";
-        known = find_line(a, read_db(a, root, "etc/passwd"), name, f);
+        known = user_line(a, user_db(a, root, "etc/passwd"), name, f);
         if (str_to_u32(known ? f[2] : name, &ret->uid) < 0)
                 return err_set(e, ERR_NOT_FOUND, "no user \"%s\" in the root's /etc/passwd", name);
         if (known && str_to_u32(f[3], &ret->gid) < 0)
@@ -132,9 +128,12 @@ int user_find(struct arena *a, int root, const char *text, const struct strings 
                 ret->home = f[5];
         if (colon && colon[1] && find_group(a, root, colon + 1, &ret->gid, e) < 0)
                 return -1;
+        ret->known = known;
+        ret->group_known = user_line(a, user_db(a, root, "etc/group"),
+                                     arena_printf(a, "%u", ret->gid), f_group);
         add_group(&groups, ret->gid);
         if (known && !(colon && colon[1]))
-                find_memberships(a, read_db(a, root, "etc/group"), f[0], &groups);
+                find_memberships(a, user_db(a, root, "etc/group"), f[0], &groups);
         for (size_t i = 0; i < add->n; i++) {
                 uint32_t gid;
 

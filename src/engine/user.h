@@ -1,6 +1,7 @@
 /* Users of a root file system, by name or number (passwd(5), group(5)). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +14,13 @@ struct user {
         const char *home;     /* in the arena; "/" where unknown */
         const uint32_t *gids; /* supplementary groups, in the arena */
         size_t ngids;
+        bool known, group_known; /* it has a line in passwd, gid one in group */
 };
+/* The text of root's etc/passwd or etc/group, in the arena; "" where it can't be had. */
+const char *user_db(struct arena *a, int root, const char *path);
+/* The fields of the first line whose first is name, or where name is a number, whose third is. */
+#define USER_FIELDS 7
+bool user_line(struct arena *a, const char *db, const char *name, const char *ret[USER_FIELDS]);
 
 /* "NAME|UID[:GROUP|GID]" looked up in root's etc/passwd and etc/group (root: an O_PATH
  * descriptor), which are opened inside the root, whatever links they are (CVE-2022-23648 was

@@ -84,6 +84,7 @@ static void put_health(struct json_writer *w, const struct image_config *c)
         put_number(w, "Interval", c->health_interval_ns);
         put_number(w, "Retries", c->health_retries);
         put_number(w, "StartPeriod", c->health_start_ns);
+        put_number(w, "StartInterval", c->health_start_interval_ns);
         json_put_strings(w, "Test", &c->health_test);
         put_number(w, "Timeout", c->health_timeout_ns);
         json_close(w, '}');

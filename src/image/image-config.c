@@ -36,6 +36,7 @@ static const struct field health_fields[] = {
         { "Interval", FIELD_I64, offsetof(struct image_config, health_interval_ns) },
         { "Timeout", FIELD_I64, offsetof(struct image_config, health_timeout_ns) },
         { "StartPeriod", FIELD_I64, offsetof(struct image_config, health_start_ns) },
+        { "StartInterval", FIELD_I64, offsetof(struct image_config, health_start_interval_ns) },
         { "Retries", FIELD_I64, offsetof(struct image_config, health_retries) },
         {}
 };

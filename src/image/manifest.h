@@ -88,6 +88,7 @@ struct image_config {
         /* docker's, not OCI's: */
         struct strings health_test;
         int64_t health_interval_ns, health_timeout_ns, health_start_ns, health_retries;
+        int64_t health_start_interval_ns;
 };
 int image_config_parse(struct arena *a, const char *text, size_t n, struct image_config *ret,
                        struct err *e);

@@ -26,7 +26,8 @@ extern const char *const health_action_names[HEALTH_ACTION_MAX + 1];
 struct health_config {
         struct strings test; /* a command; none: no health checks */
         int64_t interval_ms, timeout_ms, start_period_ms;
-        int64_t retries; /* failures in a row that make it unhealthy */
+        int64_t start_interval_ms; /* within the start period, until one succeeds; 0: interval_ms */
+        int64_t retries;           /* failures in a row that make it unhealthy */
         enum health_action on_failure;
 };
 
@@ -40,7 +41,8 @@ struct monitor_config {
         int64_t log_max_files;
         int64_t stop_signal;
         int64_t stop_timeout_ms;
-        int64_t timeout_ms; /* --timeout: the longest it may run; 0: for ever */
+        const char *pid_file; /* init's number is written there at each start; or NULL */
+        int64_t timeout_ms;   /* --timeout: the longest it may run; 0: for ever */
         enum restart_policy restart;
         int64_t restart_max; /* RESTART_ON_FAILURE: how often; 0: no limit */
         struct health_config health;

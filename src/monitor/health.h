@@ -10,28 +10,44 @@
 #include "monitor/config.h"
 #include "monitor/state.h"
 
-#define HEALTH_OUTPUT_MAX 4096
+#define HEALTH_OUTPUT_MAX 500 /* characters that are kept, as podman does it */
+#define HEALTH_KEPT 5
+
+/* One check that has ended. */
+struct health_check {
+        int64_t begun_ns, ended_ns; /* since 1970; 0: there is none */
+        int exit_code;
+        size_t len;
+        char text[HEALTH_OUTPUT_MAX];
+};
 
 struct health {
         int64_t next_ms, deadline_ms; /* monotonic; of the next check, of the one that runs */
         int64_t begun_ms;             /* of this life */
         pid_t pid;                    /* of the check that runs, 0: none */
         int output;                   /* its output, or -1 */
-        char text[HEALTH_OUTPUT_MAX + 1];
-        size_t len;
         bool timed_out;
+        struct health_check now;               /* the one that runs */
+        struct health_check last[HEALTH_KEPT]; /* a ring */
+        unsigned next;
 };
-/* A life begins: the first check is due after one interval. */
-void health_begin(struct health *h, const struct health_config *c, int64_t now_ms);
+/* Those of this life, in the container's run directory: docker's Log, [{Start, End, ExitCode,
+ * Output}], oldest first. */
+#define HEALTH_LOG "health.json"
+
+/* A life begins: the first check is due after one interval; what the log of the last one holds
+ * goes. */
+void health_begin(struct health *h, const struct health_config *c, int run, int64_t now_ms);
 /* ms until something is due; -1: never. */
 int health_due(const struct health *h, const struct health_config *c, int64_t now_ms);
 /* Starts or times out a check where that is due. */
-void health_tick(struct health *h, const struct monitor_config *c, const char *program,
+void health_tick(struct health *h, const struct monitor_config *c, int run, const char *program,
                  int64_t now_ms, struct monitor_state *state);
 /* Reads output that has come. */
 void health_output(struct health *h);
-/* The check's process has ended (or 127: could not start). True where state->health changed. */
-bool health_result(struct health *h, const struct monitor_config *c, int exit_code, int64_t now_ms,
-                   struct monitor_state *state);
+/* The check's process has ended (or 127: could not start); it is logged in the directory run. True
+ * where state->health changed. Allocates nothing. */
+bool health_result(struct health *h, const struct monitor_config *c, int run, int exit_code,
+                   int64_t now_ms, struct monitor_state *state);
 /* The life is over: kills what runs. */
 void health_stop(struct health *h);

@@ -260,6 +260,8 @@ static int learn(struct life *l, const struct monitor_config *c, pid_t pid, stru
         if (l->pidfd < 0)
                 return err_sys(e, errno, "cannot watch process %d", pid);
         l->pid_start = proc_stat_read(pid, &st) == 0 ? st.start : 0;
+        if (c->pid_file && runtime_pid_file(c->pid_file, pid, e) < 0)
+                return err_in(e, "--pidfile");
         if (container_open(&a, c->oci_root, c->id, &container, e) < 0 ||
             container_cgroup(&l->arena, &container, &l->cgroup, e) < 0)
                 return -1;

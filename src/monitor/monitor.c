@@ -135,7 +135,7 @@ static void life_began(struct monitor *m)
         m->evidence.pid = m->life.pid;
         m->evidence.restarts = m->state.restarts;
         evidence_begin(&m->evidence);
-        health_begin(&m->health, &m->config.health, m->born_ms);
+        health_begin(&m->health, &m->config.health, MONITOR_FD_RUN, m->born_ms);
         m->state.status = MONITOR_RUNNING;
         m->state.pid = m->life.pid;
         m->state.pid_start = m->life.pid_start;
@@ -349,7 +349,8 @@ static void health_ended(struct monitor *m, int wait_status)
 {
         int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
         struct wire_reply reply = { .exit_code = code };
-        bool changed = health_result(&m->health, &m->config, code, now_ms(), &m->state);
+        bool changed =
+                health_result(&m->health, &m->config, MONITOR_FD_RUN, code, now_ms(), &m->state);
 
         streams_reply_all(&m->streams, WIRE_HEALTH, &reply);
         if (changed)
@@ -409,7 +410,7 @@ static void tick(struct monitor *m, int64_t now)
                 m->sample_at = now + EVIDENCE_SAMPLE_MS;
         }
         if (m->phase == PHASE_RUNNING)
-                health_tick(&m->health, &m->config, m->program, now, &m->state);
+                health_tick(&m->health, &m->config, MONITOR_FD_RUN, m->program, now, &m->state);
         if (m->phase == PHASE_WAITING && m->stop && !m->restart) {
                 struct wire_reply reply = { .exit_code = m->state.exit_code };
 

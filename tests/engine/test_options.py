@@ -23,6 +23,17 @@ SAME = {
     "add-host": (["--add-host", "there:192.0.2.7"], "grep there /etc/hosts"),
     "domainname is left alone": ([], "cat /proc/sys/kernel/domainname"),
     "uts": (["--uts", "host"], "cat /proc/sys/kernel/hostname"),
+    "read-only": (["--read-only"], "grep -E ' /(tmp|run|var/tmp) ' /proc/mounts | sort; stat -c '%n %a' /tmp /var/tmp"),
+    "read-only-tmpfs": (["--read-only", "--read-only-tmpfs=false"],
+                        "touch /tmp/x 2>/dev/null || echo no; grep ' /tmp ' /proc/mounts; true"),
+    "a user without a line": (["-u", "1234"], "tail -1 /etc/passwd; echo $HOME; id -un"),
+    "a group without a line": (["-u", "1234:77"], "tail -1 /etc/passwd; tail -1 /etc/group"),
+    "a home": (["-u", "1234", "-w", "/etc"], "tail -1 /etc/passwd; echo $HOME"),
+    "passwd-entry": (["-u", "1234", "--passwd-entry", "me:*:$UID:0:x:/home/me:/bin/sh"],
+                     "tail -1 /etc/passwd; echo $HOME; id -un"),
+    "passwd": (["-u", "1234", "--passwd=false"], "tail -1 /etc/passwd; echo $HOME"),
+    "env-merge": (["-e", "A=1", "--env-merge", "PATH=${PATH}:/x", "--env-merge", "A=${A}2"], "echo $PATH $A"),
+    "chrootdirs": (["--chrootdirs", "/srv", "--add-host", "there:192.0.2.7"], "grep there /srv/etc/hosts"),
     "no-new-privileges": (["--security-opt", "no-new-privileges"], "grep NoNewPrivs /proc/self/status"),
     "cpuset": (["--cpuset-cpus", "0"], "grep Cpus_allowed_list /proc/self/status"),
 }
@@ -182,3 +193,86 @@ def test_cdi(engine):
         path.unlink()
         if made:
             place.rmdir()
+
+
+def test_proxies(engine):
+    """Ours are passed on where that is asked for; podman does it unasked, docker doesn't."""
+    engine.env["https_proxy"] = "http://proxy.example:3128"
+    try:
+        assert engine.sh("echo $https_proxy").ok().out == "\n"
+        assert engine.sh("echo $https_proxy", "--http-proxy").ok().out == "http://proxy.example:3128\n"
+        assert engine.sh("echo $https_proxy", "--http-proxy", "-e", "https_proxy=x").ok().out == "x\n"
+    finally:
+        del engine.env["https_proxy"]
+
+
+def test_hostuser(engine):
+    assert engine.sh("grep ^daemon: /etc/passwd", "--hostuser", "daemon").ok().out.startswith("daemon:*:1:1:")
+    engine.sh("true", "--hostuser", "nobody-of-that-name").failed("no user", code=125)
+
+
+@pytest.mark.fast
+def test_pidfile(engine, tmp_path):
+    file = tmp_path / "pid"
+    id = engine.up("sleep", "100", flags=["--pidfile", file])
+    assert int(file.read_text()) == engine.monitor_state(id)["pid"]
+    engine("restart", "-t0", id).ok()
+    assert int(file.read_text()) == engine.monitor_state(id)["pid"]
+    assert json.loads(engine("inspect", id).ok().out)[0]["PidFile"] == str(file)
+    engine("rm", "-f", id).ok()
+    engine("run", "--rm", "--pidfile", tmp_path / "no" / "pid", IMAGE, "true").failed("--pidfile", code=125)
+
+
+def test_rmi(engines):
+    engine = engines()
+    other = engine("create", IMAGE, "true").ok().out.strip()
+    assert engine("run", "--rmi", IMAGE, "sh", "-c", "exit 3").code == 3
+    assert engine("images", "-q").ok().out
+    engine("rm", other).ok()
+    assert engine("run", "--rmi", IMAGE, "echo", "x").ok().out == "x\n"
+    assert not engine("images", "-q").ok().out and not engine.ids()
+    engine("run", "-d", "--rmi", IMAGE, "true").failed("exclude each other", code=125)
+
+
+@pytest.mark.parametrize("flags, out", [(["--arch", "amd64"], "amd64"), (["--os", "linux"], "linux"), ([], "")])
+def test_platform_in_parts(engine, flags, out):
+    engine("run", "--rm", "--pull", "never", *flags, IMAGE, "true").ok()
+    engine("run", "--rm", "--pull", "never", "--arch", "s390x", "--variant", "v9", IMAGE, "true").failed(
+        "for linux", code=125)
+    engine("run", "--rm", "--arch", "amd64", "--platform", "linux/amd64", IMAGE, "true").failed("exclude", code=125)
+
+
+def test_init_path(engine, tmp_path):
+    init = tmp_path / "init"
+    init.write_text('#!/bin/sh\necho "init $1"\nshift\nexec "$@"\n')
+    init.chmod(0o755)
+    assert engine.sh("echo $0", "--init", "--init-path", init).ok().out == "init --\nsh\n"
+    engine.sh("true", "--init", "--init-path", "/nonexistent").failed("--init-path", code=125)
+
+
+@pytest.mark.fast
+def test_systemd(engine):
+    """What systemd asks of its surroundings (systemd.io/CONTAINER_INTERFACE), where the command is it."""
+    def prepared(*args):
+        id = engine("create", *args).ok().out.strip()
+        text = json.loads((engine.dir(id) / "config.json").read_text())
+        stop = engine("inspect", "-f", "{{.Config.StopSignal}} {{.Config.SystemdMode}}", id).ok().out.strip()
+        engine("rm", id).ok()
+        tmpfs = {m["destination"] for m in text["mounts"] if m["type"] == "tmpfs"} - {"/dev", "/dev/shm"}
+        return tmpfs, stop, any(e == f"container_uuid={id[:32]}" for e in text["process"]["env"])
+
+    all_of_it = ({"/run", "/run/lock", "/tmp", "/var/log/journal"}, "37 true", True)
+    assert prepared(IMAGE, "/sbin/init") == all_of_it
+    assert prepared(IMAGE, "/usr/lib/systemd/systemd", "--user") == all_of_it
+    assert prepared("--systemd", "always", IMAGE, "sh") == all_of_it
+    assert prepared("--systemd", "false", IMAGE, "/sbin/init") == (set(), "SIGTERM false", False)
+    assert prepared("--systemd", "true", IMAGE, "init") == (set(), "SIGTERM false", False)
+    assert prepared("--systemd", "always", "--stop-signal", "INT", "--tmpfs", "/run", IMAGE, "sh")[1] == "SIGINT true"
+    assert engine.sh("touch /run/lock/x /tmp/x && mount | grep -c ' /run/lock '", "--systemd=always").ok().out == "1\n"
+
+
+def test_cgroups(engine):
+    engine.sh("true", "--cgroups", "enabled").ok()
+    engine.sh("true", "--cgroups", "no-conmon").ok()
+    for mode in ("disabled", "split"):
+        engine.sh("true", "--cgroups", mode).failed("is not supported", code=125)

@@ -14,6 +14,7 @@
 #include "cli/berth.h"
 #include "cli/commands/run.h"
 #include "cli/ctr-args.h"
+#include "cli/image-remove.h"
 #include "cli/progress.h"
 #include "cli/run-args.h"
 #include "engine/names.h"
@@ -166,6 +167,18 @@ static int replace(struct ctx *c, struct engine *g, const struct run_args *args,
         return str_eq(old.name, args->name) ? ctr_remove(g, &old, true, 0, e) : 0;
 }
 
+/* --rmi: unless another container has it. Its own end is what this command's status tells. */
+static void remove_image(struct ctx *c, struct engine *g, const struct ctr *ctr)
+{
+        struct strings one = { (const char **)&ctr->image_digest, 1 };
+        AUTO_BUF out = { 0 };
+        struct image i;
+
+        if (store_image_find(g->store, &c->arena, ctr->image_digest, &i, NULL) == 0 &&
+            i.containers == 0)
+                images_remove_all(c, g->store, &one, false, &out);
+}
+
 static int run_ctr(struct ctx *c, struct engine *g, const struct run_args *args,
                    struct ctr_options *o, struct err *e)
 {
@@ -196,7 +209,10 @@ static int run_ctr(struct ctx *c, struct engine *g, const struct run_args *args,
                 print_id(&ctr);
                 return 0;
         }
-        return attended(g, &ctr, &a, sock, e);
+        r = attended(g, &ctr, &a, sock, e);
+        if (args->rmi)
+                remove_image(c, g, &ctr);
+        return r;
 }
 
 static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
@@ -218,7 +234,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         }
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        r = args->rm ? plan_removal(c, &g, &o, e) : 0;
+        r = o.auto_remove ? plan_removal(c, &g, &o, e) : 0;
         if (r == 0)
                 r = run_ctr(c, &g, args, &o, e);
         engine_close(&g);
@@ -245,7 +261,7 @@ static int create(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return -1;
         progress = progress_new(STDERR_FILENO, args->quiet);
         o.box.watcher = progress_watcher(progress);
-        r = args->rm ? plan_removal(c, &g, &o, e) : 0;
+        r = o.auto_remove ? plan_removal(c, &g, &o, e) : 0;
         if (r == 0)
                 r = ctr_create(&g, &c->arena, &o, &ctr, e);
         progress_free(progress);
