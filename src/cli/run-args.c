@@ -254,6 +254,7 @@ const struct opt run_opts[] = {
         REFUSED(0, "link-local-ip", "networks are not built yet"),
         REFUSED(0, "pod", "pods are not built yet: share with --network container:NAME"),
         REFUSED(0, "pod-id-file", "pods are not built yet"),
+        REFUSED(0, "requires", "dependencies are not kept: start them first"),
         REFUSED(0, "volumes-from", "name the volumes again with --volume"),
         REFUSED(0, "volume-driver", "volumes are directories of the store"),
         REFUSED(0, "storage-opt", "containers share the file system of the store"),
