@@ -32,7 +32,8 @@ struct creation {
         struct arena *a; /* of the result */
         struct ctr ctr;
         struct sandbox box;
-        bool name_taken; /* index and name */
+        bool name_taken;         /* index and name */
+        struct standby *standby; /* its monitor; NULL: it is not to be started */
 };
 
 static const char *const network_names[NETWORK_MAX] = { "none", "host", "container" };
@@ -274,11 +275,25 @@ static int place(struct run *r, struct err *e)
         return placement_path(&r->arena, r->p->systemd, parent, c->ctr.id, &r->cgroups_path, e);
 }
 
+static int start_monitor(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+
+        return c->standby ? standby_start(c->standby, &c->ctr, e) : 0;
+}
+
+static void dismiss_monitor(struct run *r)
+{
+        if (creation_of(r)->standby)
+                standby_dismiss(creation_of(r)->standby);
+}
+
 static const struct step create_steps[] = {
         { .make = place },
         { .make = join_others },
         { .make = find_image },
         { .make = step_settings },
+        { .make = start_monitor, .undo = dismiss_monitor },
         { .make = hold_image, .undo = release_image },
         { .make = step_workspace, .undo = undo_workspace },
         { .make = mount_root },
@@ -296,11 +311,12 @@ static const struct step create_steps[] = {
 
 /* ---- the whole ---- */
 
-/* *ret_root: the mounted root, the caller's, or -1 on failure. */
-static int create(struct engine *g, struct arena *a, const struct ctr_options *o, struct ctr *ret,
-                  int *ret_root, struct err *e)
+/* *ret_root: the mounted root, the caller's, or -1 on failure. standby may be NULL; there is none
+ * after a failure. */
+static int create(struct engine *g, struct arena *a, const struct ctr_options *o,
+                  struct standby *standby, struct ctr *ret, int *ret_root, struct err *e)
 {
-        struct creation c = { .g = g, .o = o, .a = a, .box = o->box };
+        struct creation c = { .g = g, .o = o, .a = a, .box = o->box, .standby = standby };
         size_t n;
         int status;
 
@@ -343,23 +359,25 @@ int ctr_create(struct engine *g, struct arena *a, const struct ctr_options *o, s
 {
         AUTO_FD int root = -1;
 
-        return create(g, a, o, ret, &root, e);
+        return create(g, a, o, NULL, ret, &root, e);
 }
 
 int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
             const struct attach *attach, int *ret_sock, struct ctr *ret, struct err *e)
 {
+        struct standby standby = { .sock = -1 };
         int root = -1, pair[2] = { -1, -1 }, r;
         sigset_t before;
 
-        if (create(g, a, o, ret, &root, e) < 0)
+        if (create(g, a, o, &standby, ret, &root, e) < 0)
                 return -1;
         r = attach ? ctr_attach_pair(attach, pair, e) : 0;
         attach_hold(attach, &before);
         if (r == 0)
-                r = ctr_launch(g, ret, root, pair[1], e);
+                r = ctr_launch(g, ret, &standby, root, pair[1], e);
         else
                 fd_close(root);
+        standby_dismiss(&standby);
         fd_close(pair[1]);
         if (r == 0 && attach)
                 r = *ret_sock = attach_accepted(pair[0], e);

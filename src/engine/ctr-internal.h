@@ -13,9 +13,17 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
 void ctr_record_again(const struct ctr *c, struct buf *out);
 /* Its root, upper directory and all, as a detached mount. */
 int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *e);
-/* Starts the monitor with this root (passed on and closed; -1: mounts it) and this client's
- * socket (or -1). */
-int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, struct err *e);
+/* A monitor that gets ready while its container is being made (monitor/begin.h). */
+struct standby {
+        pid_t pid;
+        int sock; /* -1: there is none */
+};
+int standby_start(struct standby *s, const struct ctr *c, struct err *e);
+void standby_dismiss(struct standby *s);
+/* Gives the monitor (started now, where none stands by) this root (passed on and closed; -1:
+ * mounts it) and this client's socket (or -1). */
+int ctr_launch(struct engine *g, const struct ctr *c, struct standby *s, int root, int attach,
+               struct err *e);
 /* A connection for ctr_launch(), its request sent: ours, the monitor's. */
 int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e);
 /* box.ns: whose namespaces are joined becomes an id and a path; ERR_STATE where one isn't up. */

@@ -80,69 +80,89 @@ int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *
 
 /* ---- the monitor ---- */
 
-/* What it says when the container runs, or has failed to. */
-static int await(int started, pid_t pid, struct err *e)
-{
-        struct wire_started s;
-        ssize_t n;
-        int status;
-
-        do
-                n = recv(started, &s, sizeof s, 0);
-        while (n < 0 && errno == EINTR);
-        if (n == sizeof s && s.err.code == ERR_NONE)
-                return 0;
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-                ;
-        if (n != sizeof s)
-                return err_set(e, ERR_SYSTEM, "its monitor died without a word");
-        *e = s.err;
-        return -1;
-}
-
-static int launch_locked(struct engine *g, const struct ctr *c, int root, int attach, struct err *e)
+int standby_start(struct standby *s, const struct ctr *c, struct err *e)
 {
         static const char *const argv[] = { "berth-monitor", NULL };
-        AUTO_FD int dir = ctr_dir(g, c->id, e);
-        AUTO_FD int run = dir < 0 ? -1 : ctr_run_dir(g, c->id, true, e);
-        AUTO_FD int journal = run < 0 ? -1 : engine_journal(g, e);
         AUTO_FD int pidfd = -1;
         struct placement place;
-        int pair[2], fds[MONITOR_FD_END], r;
-        pid_t pid;
+        AUTO_FD int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        int pair[2], fds[MONITOR_FD_STARTED + 1], r;
 
-        if (journal < 0)
-                return -1;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return err_sys(e, errno, "cannot make a socket");
-        for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-                fds[i] = -1;
-        fds[MONITOR_FD_BUNDLE] = dir;
-        fds[MONITOR_FD_RUN] = run;
+        fds[0] = fds[1] = -1;
+        /* Our own standard error would keep whoever reads it waiting for the monitor's end. */
+        fds[2] = null;
         fds[MONITOR_FD_STARTED] = pair[1];
-        fds[MONITOR_FD_JOURNAL] = journal;
-        fds[MONITOR_FD_ROOT] = root;
-        fds[MONITOR_FD_ATTACH] = attach;
-        /* Its own standard error would keep whoever reads ours waiting for its end. */
-        fds[2] = open("/dev/null", O_WRONLY | O_CLOEXEC);
         r = placement_make(c->slice, c->id, &place, e);
         if (r == 0) {
-                r = helper_start(argv, fds, ARRAY_SIZE(fds), place.cgroup, &pid, &pidfd, e);
+                r = helper_start(argv, fds, ARRAY_SIZE(fds), place.cgroup, &s->pid, &pidfd, e);
                 placement_done(&place);
         }
-        fd_close(fds[2]);
         close(pair[1]);
-        if (r == 0)
-                r = await(pair[0], pid, e);
-        close(pair[0]);
+        s->sock = r < 0 ? fd_close(pair[0]) : pair[0];
         return r;
 }
 
-int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, struct err *e)
+static int reap(pid_t pid)
+{
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        return -1;
+}
+
+void standby_dismiss(struct standby *s)
+{
+        if (s->sock < 0)
+                return;
+        s->sock = fd_close(s->sock);
+        reap(s->pid);
+}
+
+/* What it says when the container runs, or has failed to. */
+static int await(struct standby *s, struct err *e)
+{
+        struct wire_started started;
+        ssize_t n;
+
+        do
+                n = recv(s->sock, &started, sizeof started, 0);
+        while (n < 0 && errno == EINTR);
+        s->sock = fd_close(s->sock);
+        if (n != sizeof started) {
+                err_set(e, ERR_SYSTEM, "its monitor died without a word");
+                return reap(s->pid);
+        }
+        if (started.err.code == ERR_NONE)
+                return 0;
+        *e = started.err;
+        return reap(s->pid);
+}
+
+static int launch_locked(struct engine *g, const struct ctr *c, struct standby *s, int root,
+                         int attach, struct err *e)
+{
+        AUTO_FD int dir = ctr_dir(g, c->id, e);
+        AUTO_FD int run = dir < 0 ? -1 : ctr_run_dir(g, c->id, true, e);
+        AUTO_FD int journal = run < 0 ? -1 : engine_journal(g, e);
+        const int fds[] = { dir, run, journal, root, attach };
+        struct wire_order order = { .which = 1u << MONITOR_FD_BUNDLE | 1u << MONITOR_FD_RUN |
+                                             1u << MONITOR_FD_JOURNAL | 1u << MONITOR_FD_ROOT |
+                                             (attach < 0 ? 0 : 1u << MONITOR_FD_ATTACH) };
+
+        if (journal < 0 || (s->sock < 0 && standby_start(s, c, e) < 0))
+                return -1;
+        /* A monitor that has died already has said why. */
+        fd_send(s->sock, &order, sizeof order, fds, ARRAY_SIZE(fds) - (attach < 0));
+        return await(s, e);
+}
+
+int ctr_launch(struct engine *g, const struct ctr *c, struct standby *s, int root, int attach,
+               struct err *e)
 {
         AUTO_FD int lock = ctr_lock(g, c->id, e);
         AUTO_FD int mount = root;
-        struct ctr_state s;
+        struct ctr_state state;
 
         if (lock < 0)
                 return -1;
@@ -150,16 +170,16 @@ int ctr_launch(struct engine *g, const struct ctr *c, int root, int attach, stru
                 ctr_remove_run_dir(g, c->id, &(struct err){ 0 });
                 return -1;
         }
-        ctr_state(g, c, &s);
-        if (ctr_is_up(&s))
+        ctr_state(g, c, &state);
+        if (ctr_is_up(&state))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s already", c->name,
-                               ctr_status_names[s.status]);
+                               ctr_status_names[state.status]);
         AUTO_FD int dir = ctr_dir(g, c->id, e);
         if (dir < 0 || (root < 0 && ctr_rejoin(g, c, dir, e) < 0))
                 return -1;
         if (mount < 0 && ctr_mount(g, c, &mount, e) < 0)
                 return -1;
-        return launch_locked(g, c, mount, attach, e);
+        return launch_locked(g, c, s, mount, attach, e);
 }
 
 int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e)
@@ -173,11 +193,12 @@ int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e)
 int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach, int *ret_sock,
               struct err *e)
 {
+        struct standby standby = { .sock = -1 };
         int pair[2] = { -1, -1 }, r;
 
         if (attach && ctr_attach_pair(attach, pair, e) < 0)
                 return -1;
-        r = ctr_launch(g, c, -1, pair[1], e);
+        r = ctr_launch(g, c, &standby, -1, pair[1], e);
         fd_close(pair[1]);
         if (r == 0 && attach)
                 return (*ret_sock = attach_accepted(pair[0], e)) < 0 ? -1 : 0;

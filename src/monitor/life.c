@@ -18,144 +18,206 @@
 #include "kernel/sys.h"
 #include "oci/runtime.h"
 
-/* What the child reports, in one write. */
+/* What the child reports, in one packet. */
 struct report {
         struct err err; /* ERR_NONE: it runs */
         int32_t pid;
 };
 
-/* Descriptors of the child. */
-enum { CHILD_REPORT = 3, CHILD_CONSOLE = 4, CHILD_FIRST_FREE = 5 };
+/* The child's descriptor, over which its order comes and its report goes. */
+#define CHILD_SOCK 3
 
-/* Arguments of the child, as text: it may have to go through an exec. */
+/* An order: its words, each ended by a NUL, and the descriptors that WORD_FDS has letters for. */
 enum {
-        ARG_PROGRAM,
-        ARG_CHILD,
-        ARG_ID,
-        ARG_BUNDLE,
-        ARG_ROOT,
-        ARG_FLAGS,  /* "-", or "-t": a terminal */
-        ARG_COMMAND /* and on: an exec's; none: start the container */
+        WORD_FDS, /* of "012c": standard streams and a console, in this order; "-": none */
+        WORD_ID,
+        WORD_BUNDLE,
+        WORD_ROOT,
+        WORD_COMMAND /* and on: an exec's; none: start the container */
+};
+static const char fd_letters[] = "012c";
+enum { FD_CONSOLE = 3, FD_KINDS = 4 };
+
+struct order {
+        struct strings words;
+        int fds[FD_KINDS]; /* -1: not given */
 };
 
 /* ---- in the child ---- */
 
-static int child_start(const struct runtime *rt, char **argv, const struct strings *env,
+/* Waits for it. 0; -ENOTCONN where the monitor has died, or -errno. */
+static int take_order(struct arena *a, struct order *o)
+{
+        int got[FD_KINDS];
+        size_t ngot = FD_KINDS, nwords = 0, at = 0;
+        ssize_t n = recv(CHILD_SOCK, NULL, 0, MSG_PEEK | MSG_TRUNC);
+        char *text;
+
+        if (n <= 0)
+                return n < 0 ? -errno : -ENOTCONN;
+        text = arena_alloc(a, (size_t)n + 1);
+        n = fd_recv(CHILD_SOCK, text, (size_t)n, got, &ngot);
+        if (n < 0)
+                return (int)n;
+        for (ssize_t i = 0; i < n; i++)
+                nwords += text[i] == 0;
+        o->words.v = arena_array(a, const char *, nwords + 1);
+        for (; o->words.n < nwords; text += strlen(text) + 1)
+                o->words.v[o->words.n++] = text;
+        if (nwords < WORD_COMMAND)
+                return -EPROTO;
+        for (size_t i = 0; i < FD_KINDS; i++)
+                o->fds[i] =
+                        strchr(o->words.v[WORD_FDS], fd_letters[i]) && at < ngot ? got[at++] : -1;
+        return 0;
+}
+
+/* Those that were not given are /dev/null already. */
+static int place_streams(const struct order *o)
+{
+        for (int i = 0; i < 3; i++)
+                if (o->fds[i] >= 0 && (dup2(o->fds[i], i) < 0 || close(o->fds[i]) < 0))
+                        return -errno;
+        return 0;
+}
+
+static int child_start(const struct runtime *rt, const struct order *o, const struct strings *env,
                        struct report *r)
 {
-        bool tty = strchr(argv[ARG_FLAGS], 't');
-        struct create_options o = {
-                .id = argv[ARG_ID],
-                .bundle = argv[ARG_BUNDLE],
+        struct create_options c = {
+                .id = o->words.v[WORD_ID],
+                .bundle = o->words.v[WORD_BUNDLE],
                 .env = *env,
-                .console_fd = tty ? CHILD_CONSOLE : 0,
+                .console_fd = MAX(o->fds[FD_CONSOLE], 0),
                 .ret_pid = &r->pid,
                 .detach = true,
                 .no_subreaper = true,
         };
         int status;
 
-        return runtime_run(rt, &o, &status, &r->err);
+        return runtime_run(rt, &c, &status, &r->err);
 }
 
-static int child_exec(const struct runtime *rt, char **argv, const struct strings *env,
+static int child_exec(const struct runtime *rt, const struct order *o, const struct strings *env,
                       struct report *r)
 {
-        struct exec_options o = {
-                .id = argv[ARG_ID], .env = *env, .ret_pid = &r->pid, .detach = true
-        };
-        size_t n = 0;
+        struct exec_options x = { .id = o->words.v[WORD_ID],
+                                  .args = { o->words.v + WORD_COMMAND, o->words.n - WORD_COMMAND },
+                                  .env = *env,
+                                  .ret_pid = &r->pid,
+                                  .detach = true };
         int status;
 
-        while (argv[ARG_COMMAND + n])
-                n++;
-        o.args.v = (const char **)(argv + ARG_COMMAND);
-        o.args.n = n;
-        return runtime_exec(rt, &o, &status, &r->err);
+        return runtime_exec(rt, &x, &status, &r->err);
+}
+
+static int carry_out(struct arena *a, const struct order *o, struct report *r)
+{
+        struct runtime rt = { .root = o->words.v[WORD_ROOT] };
+        struct strings env;
+        int status = place_streams(o);
+
+        if (status < 0)
+                return err_sys(&r->err, status, "cannot place the standard streams");
+        if (monitor_env_read(a, o->words.v[WORD_BUNDLE], &env, &r->err) < 0)
+                return -1;
+        return (o->words.n > WORD_COMMAND ? child_exec : child_start)(&rt, o, &env, r);
 }
 
 void life_child(char **argv)
 {
-        struct runtime rt = { .root = argv[ARG_ROOT] };
         struct report r = { 0 };
+        struct order o = { 0 };
         AUTO_ARENA a = { 0 };
-        struct strings env;
-        int status = exe_detach(argv);
+        int detached = exe_detach(argv), status = take_order(&a, &o);
 
-        if (status < 0)
-                err_sys(&r.err, status, "cannot let go of the program's file");
-        else if (monitor_env_read(&a, argv[ARG_BUNDLE], &env, &r.err) < 0)
-                status = -1;
-        else if (argv[ARG_COMMAND])
-                status = child_exec(&rt, argv, &env, &r);
+        if (status == -ENOTCONN)
+                _exit(0);
+        if (detached < 0)
+                status = err_sys(&r.err, detached, "cannot let go of the program's file");
+        else if (status < 0)
+                status = err_sys(&r.err, status, "cannot take the monitor's order");
         else
-                status = child_start(&rt, argv, &env, &r);
-        fd_write_all(CHILD_REPORT, &r, sizeof r);
+                status = carry_out(&a, &o, &r);
+        fd_write_all(CHILD_SOCK, &r, sizeof r);
         _exit(status < 0);
 }
 
-/* dup2() to the places that the child expects; those of the monitor go. */
-static void child_descriptors(const int stdio[3], int report, int console)
+static _Noreturn void enter_child(const char *program, int sock)
 {
-        /* Out of the way first: a source may lie where another belongs. */
-        int high[5];
-        const int from[5] = { stdio[0], stdio[1], stdio[2], report, console };
-
-        for (int i = 0; i < 5; i++)
-                high[i] = from[i] < 0 ? -1 : fcntl(from[i], F_DUPFD, 64);
-        for (int i = 0; i < 5; i++)
-                if (high[i] < 0 || dup2(high[i], i) < 0)
-                        close(i);
-        sys_close_range(CHILD_FIRST_FREE, ~0u, 0);
-        for (int fd = 0; fd < 3; fd++)
-                if (fcntl(fd, F_GETFD) < 0)
-                        open("/dev/null", O_RDWR);
-}
-
-static _Noreturn void enter_child(char **argv, const int stdio[3], int report, int console)
-{
+        char *argv[] = { (char *)program, (char *)LIFE_CHILD, NULL };
         sigset_t none;
-        int fd;
 
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGPIPE, SIG_DFL);
-        child_descriptors(stdio, report, console);
+        if (dup2(sock, CHILD_SOCK) < 0)
+                _exit(1);
+        sys_close_range(CHILD_SOCK + 1, ~0u, 0);
         /* The monitor is protected from the OOM killer, its container is not. */
-        fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-        if (fd >= 0) {
-                fd_write_all(fd, "0", 1);
-                close(fd);
-        }
+        fd_put_at(AT_FDCWD, "/proc/self/oom_score_adj", "0");
         life_child(argv);
 }
 
 /* ---- in the monitor ---- */
 
-/* Forks the child with these descriptors and waits for its report. */
-static int run_child(char **argv, const int stdio[3], int console, struct report *ret,
-                     struct err *e)
+int life_ready(struct life_spare *c, const char *program, struct err *e)
 {
-        int pair[2], status;
-        ssize_t n;
-        pid_t pid;
+        int pair[2];
 
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return err_sys(e, errno, "cannot make a pipe");
-        pid = fork();
-        if (pid == 0)
-                enter_child(argv, stdio, pair[1], console);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_sys(e, errno, "cannot make a socket");
+        c->pid = fork();
+        if (c->pid == 0)
+                enter_child(program, pair[1]);
         close(pair[1]);
-        if (pid < 0) {
+        if (c->pid < 0) {
                 close(pair[0]);
                 return err_sys(e, errno, "cannot fork");
         }
-        do
-                n = read(pair[0], ret, sizeof *ret);
-        while (n < 0 && errno == EINTR);
+        /* Low numbers are those of enum monitor_fd. */
+        c->sock = fcntl(pair[0], F_DUPFD_CLOEXEC, 32);
         close(pair[0]);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        return c->sock < 0 ? err_sys(e, errno, "cannot make a socket") : 0;
+}
+
+static int send_order(int sock, const struct strings *words, const int fds[FD_KINDS], struct err *e)
+{
+        char letters[FD_KINDS + 1];
+        int given[FD_KINDS], r;
+        AUTO_BUF text = { 0 };
+        size_t n = 0;
+
+        for (size_t i = 0; i < FD_KINDS; i++)
+                if (fds[i] >= 0) {
+                        letters[n] = fd_letters[i];
+                        given[n++] = fds[i];
+                }
+        letters[n] = 0;
+        buf_add(&text, n ? letters : "-", (n ? n : 1) + 1);
+        for (size_t i = 0; i < words->n; i++)
+                buf_add(&text, words->v[i], strlen(words->v[i]) + 1);
+        r = fd_send(sock, text.s, text.len, given, n);
+        return r < 0 ? err_sys(e, r, "cannot give the runtime its order") : 0;
+}
+
+/* Has the child (forked now, where none is ready) carry out the words, and waits for its report. */
+static int run_child(struct life_spare *c, const char *program, const struct strings *words,
+                     const int fds[FD_KINDS], struct report *ret, struct err *e)
+{
+        ssize_t n = -1;
+        int status, r;
+
+        if (c->sock < 0 && life_ready(c, program, e) < 0)
+                return -1;
+        r = send_order(c->sock, words, fds, e);
+        while (r == 0 && (n = read(c->sock, ret, sizeof *ret)) < 0 && errno == EINTR)
                 ;
+        c->sock = fd_close(c->sock);
+        while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        if (r < 0)
+                return -1;
         if (n != sizeof *ret)
                 return err_set(e, ERR_SYSTEM, "the runtime died without a word (%s %d)",
                                WIFSIGNALED(status) ? "signal" : "status",
@@ -272,21 +334,16 @@ static int learn(struct life *l, const struct monitor_config *c, pid_t pid, stru
 int life_start(struct life *l, const struct monitor_config *c, struct streams *s,
                const char *program, struct err *e)
 {
-        char flags[4] = "-";
-        char *argv[] = { (char *)program,
-                         (char *)LIFE_CHILD,
-                         (char *)c->id,
-                         (char *)c->bundle,
-                         (char *)c->oci_root,
-                         flags,
-                         NULL };
+        const char *words[] = { c->id, c->bundle, c->oci_root };
         struct report report = { 0 };
         struct ends x;
         int r = -1;
 
-        snprintf(flags, sizeof flags, "-%s", c->tty ? "t" : "");
         l->pidfd = -1;
-        if (ends_make(&x, c, e) == 0 && run_child(argv, x.theirs, x.console[1], &report, e) == 0 &&
+        if (ends_make(&x, c, e) == 0 &&
+            run_child(&l->spare, program, &(struct strings){ words, ARRAY_SIZE(words) },
+                      (int[]){ x.theirs[0], x.theirs[1], x.theirs[2], x.console[1] }, &report,
+                      e) == 0 &&
             (!c->tty || take_console(&x, e) == 0) && learn(l, c, report.pid, e) == 0) {
                 hand_over(&x, s, c->tty);
                 r = 0;
@@ -320,18 +377,18 @@ int life_end(struct life *l, const struct monitor_config *c, struct err *e)
 int life_exec(const struct monitor_config *c, const struct strings *command, int out,
               const char *program, pid_t *ret, struct err *e)
 {
-        const char *head[] = { program, LIFE_CHILD, c->id, c->bundle, c->oci_root, "-" };
-        const int stdio[3] = { -1, out, out };
+        const char *head[] = { c->id, c->bundle, c->oci_root };
+        struct life_spare spare = LIFE_SPARE_NONE;
         struct report report = { 0 };
-        AUTO_FREE char **argv = NULL;
+        AUTO_ARENA a = { 0 };
+        struct strings words = { arena_array(&a, const char *, ARRAY_SIZE(head) + command->n), 0 };
         int r;
 
-        argv = mem_alloc(mem_mul(sizeof *argv, ARRAY_SIZE(head) + command->n + 1));
         for (size_t i = 0; i < ARRAY_SIZE(head); i++)
-                argv[i] = (char *)head[i];
+                words.v[words.n++] = head[i];
         for (size_t i = 0; i < command->n; i++)
-                argv[ARRAY_SIZE(head) + i] = (char *)command->v[i];
-        r = run_child(argv, stdio, -1, &report, e);
+                words.v[words.n++] = command->v[i];
+        r = run_child(&spare, program, &words, (int[]){ -1, out, out, -1 }, &report, e);
         *ret = report.pid;
         return r;
 }

@@ -15,7 +15,18 @@
 #include "monitor/config.h"
 #include "monitor/streams.h"
 
+/* A child that waits for its order in sock. */
+struct life_spare {
+        pid_t pid;
+        int sock; /* -1: there is none */
+};
+#define LIFE_SPARE_NONE                                                                            \
+        {                                                                                          \
+                .sock = -1                                                                         \
+        }
+
 struct life {
+        struct life_spare spare; /* for the next life, where it is ready */
         pid_t pid;
         uint64_t pid_start;
         int pidfd;          /* -1: nothing runs */
@@ -27,9 +38,11 @@ struct life {
 /* argv[1] of a program that goes on as the runtime's child: see life_child(). */
 #define LIFE_CHILD "--start"
 
+/* Forks the child ahead of its order: meanwhile it lets go of the program's file. It ends by itself
+ * where no order comes. program: argv[0], executed again where the file can't be let go of. */
+int life_ready(struct life_spare *c, const char *program, struct err *e);
 /* Makes pipes or terminal, starts the container, waits until it runs (or has failed: then nothing
- * is left). The ends of its streams are put into s. program: argv[0], executed again only where
- * the program's file can't be let go of. */
+ * is left). The ends of its streams are put into s. program: as above. */
 int life_start(struct life *l, const struct monitor_config *c, struct streams *s,
                const char *program, struct err *e);
 /* The runtime's child, entered by fork, or again by main where argv[1] is LIFE_CHILD. Never

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "kernel/proc.h"
 #include "kernel/sys.h"
+#include "monitor/begin.h"
 #include "monitor/evidence.h"
 #include "monitor/health.h"
 #include "monitor/journal.h"
@@ -36,7 +37,8 @@ enum phase { PHASE_RUNNING, PHASE_DRAINING, PHASE_WAITING, PHASE_DONE };
 
 struct monitor {
         const char *program;
-        struct arena arena; /* of the configuration */
+        struct wire_order order; /* which descriptors it was given */
+        struct arena arena;      /* of the configuration */
         struct monitor_config config;
         int signals, listener;
         enum phase phase;
@@ -512,18 +514,46 @@ static int open_log(struct monitor *m, struct err *e)
         return r < 0 ? err_sys(e, r, "cannot open the log") : 0;
 }
 
+/* What needs no container yet. */
+static int get_ready(struct monitor *m, struct err *e)
+{
+        sigset_t set;
+        int r = begin_alone();
+
+        if (r < 0)
+                return err_sys(e, r, "cannot make a mount namespace");
+        sigfillset(&set);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        return life_ready(&m->life.spare, m->program, e);
+}
+
+static void take_first_client(struct monitor *m)
+{
+        if (!(m->order.which & 1u << MONITOR_FD_ATTACH))
+                return;
+        m->streams.tty = false;
+        streams_accept_first(&m->streams, fcntl(MONITOR_FD_ATTACH, F_DUPFD_CLOEXEC, 64));
+        close(MONITOR_FD_ATTACH);
+}
+
 static int set_up(struct monitor *m, struct err *e)
 {
         struct proc_stat st;
         sigset_t set;
+        int r;
 
+        take_first_client(m);
         sigfillset(&set);
-        sigprocmask(SIG_BLOCK, &set, NULL);
         m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         if (m->signals < 0)
                 return err_sys(e, errno, "cannot make a signalfd");
-        if (read_config(m, e) < 0 || open_log(m, e) < 0)
+        if (read_config(m, e) < 0)
+                return -1;
+        r = m->order.which & 1u << MONITOR_FD_ROOT ? begin_root(m->config.bundle) : 0;
+        if (r < 0)
+                return err_sys(e, r, "cannot mount the container's root");
+        if (open_log(m, e) < 0)
                 return -1;
         m->listener = wire_listen(MONITOR_FD_RUN);
         if (m->listener < 0)
@@ -554,12 +584,6 @@ static void tell_starter(const struct err *e, pid_t pid)
         close(MONITOR_FD_STARTED);
 }
 
-int monitor_refuse(const struct err *e)
-{
-        tell_starter(e, 0);
-        return 1;
-}
-
 static void run_on_exit(const struct strings *command, const char *bundle)
 {
         char *argv[32];
@@ -585,17 +609,23 @@ int monitor_run(const char *program)
 {
         static struct monitor m; /* untouched pages of its buffers cost nothing */
         struct err e = { 0 };
+        int r;
 
         m.program = program;
         m.listener = m.signals = m.health.output = m.evidence.kmsg = m.life.pidfd = -1;
+        m.life.spare.sock = -1;
         m.start_at = m.kill_at = NEVER;
         streams_init(&m.streams);
-        if (fcntl(MONITOR_FD_ATTACH, F_GETFD) >= 0) {
-                m.streams.tty = false;
-                streams_accept_first(&m.streams, fcntl(MONITOR_FD_ATTACH, F_DUPFD_CLOEXEC, 64));
-                close(MONITOR_FD_ATTACH);
+        if (get_ready(&m, &e) < 0) {
+                tell_starter(&e, 0);
+                return 1;
         }
-        if (set_up(&m, &e) < 0 || first_life(&m, &e) < 0) {
+        r = begin_receive(&m.order);
+        if (r == -ENOTCONN)
+                return 0;
+        if (r < 0)
+                err_sys(&e, r, "cannot take the container's descriptors");
+        if (r < 0 || set_up(&m, &e) < 0 || first_life(&m, &e) < 0) {
                 failed_to_start(&m, &e);
                 tell_starter(&e, 0);
                 unlinkat(MONITOR_FD_RUN, "ctl", 0);

@@ -19,19 +19,17 @@
  * life begins. M4 Time is the monotonic clock's: a jump of the wall clock changes no timeout. */
 #pragma once
 
-/* Descriptors that a monitor is started with. 0-2 are /dev/null. */
+/* Descriptors of a monitor. It is started with the first; the others come over that (begin.h).
+ * 0-2 are /dev/null. */
 enum monitor_fd {
-        MONITOR_FD_BUNDLE = 3, /* the container's directory */
-        MONITOR_FD_RUN,        /* its run directory */
-        MONITOR_FD_STARTED,    /* socket: struct wire_started */
-        MONITOR_FD_JOURNAL,    /* the directory of the journal of events */
-        MONITOR_FD_ROOT,       /* a detached mount for rootfs/; may be closed */
-        MONITOR_FD_ATTACH,     /* a client's socket, its WIRE_ATTACH sent; may be closed */
+        MONITOR_FD_STARTED = 3, /* socket: struct wire_order comes, struct wire_started goes */
+        MONITOR_FD_BUNDLE,      /* the container's directory */
+        MONITOR_FD_RUN,         /* its run directory */
+        MONITOR_FD_JOURNAL,     /* the directory of the journal of events */
+        MONITOR_FD_ROOT,        /* a detached mount for rootfs/; may be closed */
+        MONITOR_FD_ATTACH,      /* a client's socket, its WIRE_ATTACH sent; may be closed */
         MONITOR_FD_END
 };
 
-/* Tells who started it why there is no monitor. Returns the exit status of the program. */
-struct err;
-int monitor_refuse(const struct err *e);
 /* Runs to the end of the last life. Returns the exit status of the program. */
 int monitor_run(const char *program);

@@ -58,6 +58,11 @@ struct wire_size {
 };
 #define WIRE_PACKET_MAX 32769 /* the kind, and 32 KiB */
 
+/* What a monitor is told by who started it, once: the descriptors of enum monitor_fd that come with
+ * it, 1 << each. */
+struct wire_order {
+        uint32_t which;
+};
 /* What the monitor tells who started it, over the socket it was given: once, when the container
  * runs or has failed to. */
 struct wire_started {

@@ -19,6 +19,7 @@ ATTACH, STOP, WAIT, NOTE, REOPEN, HEALTH, RESTART = range(1, 8)
 STDIN, STDOUT, STDERR, PRIMARY = 1, 2, 4, 8
 REQUEST = struct.Struct("=IIi4xq64s")
 REPLY = struct.Struct("=iiBB2x")
+ORDER = 1 << 4 | 1 << 5 | 1 << 6  # monitor/monitor.h: the three directories
 
 
 def eventually(probe, timeout=10.0, step=0.01):
@@ -122,18 +123,16 @@ class Monitored:
         (self.dir / "config.json").write_text(json.dumps(self.config))
         (self.dir / "monitor.json").write_text(json.dumps(self.monitor))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        fds = [os.open(self.dir, os.O_RDONLY), os.open(self.run_dir, os.O_RDONLY), theirs.fileno(),
-               os.open(self.events_dir, os.O_RDONLY)]
+        fds = [os.open(d, os.O_RDONLY) for d in (self.dir, self.run_dir, self.events_dir)]
 
         def place():
-            high = [os.dup2(fd, 100 + i) for i, fd in enumerate(fds)]
-            for i, fd in enumerate(high):
-                os.dup2(fd, 3 + i, inheritable=True)
-            os.closerange(3 + len(fds), 200)
+            os.dup2(theirs.fileno(), 3, inheritable=True)
+            os.closerange(4, 200)
 
         self.process = subprocess.Popen([MONITOR], stdin=subprocess.DEVNULL, preexec_fn=place, close_fds=False)
         theirs.close()
-        for fd in (fds[0], fds[1], fds[3]):
+        socket.send_fds(ours, [struct.pack("=I", ORDER)], fds)
+        for fd in fds:
             os.close(fd)
         ours.settimeout(20)
         data = ours.recv(2000)

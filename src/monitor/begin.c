@@ -1,0 +1,74 @@
+#include "monitor/begin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "kernel/mount.h"
+#include "kernel/sys.h"
+#include "monitor/monitor.h"
+
+int begin_alone(void)
+{
+        setsid();
+        /* Needs CAP_SYS_RESOURCE; without it the OOM killer may choose us. */
+        fd_put_at(AT_FDCWD, "/proc/self/oom_score_adj", "-999");
+        signal(SIGPIPE, SIG_IGN);
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        umask(022);
+        if (chdir("/") < 0 || unshare(CLONE_NEWNS) < 0)
+                return -errno;
+        return mount_propagation("/", mount_opt_find("rslave")->value, true);
+}
+
+/* The numbers up to MONITOR_FD_END were free: none has come above its place. */
+static int put_in_place(const int *got, size_t n, uint32_t which)
+{
+        for (int fd = MONITOR_FD_END - 1; fd > MONITOR_FD_STARTED; fd--) {
+                if (!(which & 1u << fd))
+                        continue;
+                if (n == 0 || got[n - 1] > fd)
+                        return -EPROTO;
+                if (got[--n] == fd)
+                        continue;
+                if (dup3(got[n], fd, O_CLOEXEC) < 0)
+                        return -errno;
+                close(got[n]);
+        }
+        return n ? -EPROTO : 0;
+}
+
+int begin_receive(struct wire_order *ret)
+{
+        int got[MONITOR_FD_END];
+        size_t n = MONITOR_FD_END;
+        ssize_t len = fd_recv(MONITOR_FD_STARTED, ret, sizeof *ret, got, &n);
+
+        if (len <= 0)
+                return len < 0 ? (int)len : -ENOTCONN;
+        return len == sizeof *ret ? put_in_place(got, n, ret->which) : -EPROTO;
+}
+
+int begin_root(const char *bundle)
+{
+        char path[PATH_MAX];
+        int r;
+
+        /* By its path: MONITOR_FD_BUNDLE is of the mount namespace that we have left, and mounts
+         * are attached in one's own only. */
+        r = path_join(bundle, "rootfs", path, sizeof path);
+        if (r < 0)
+                return r;
+        AUTO_FD int target = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        r = target < 0 ? -errno : mount_attach(MONITOR_FD_ROOT, target);
+        close(MONITOR_FD_ROOT);
+        return r;
+}
