@@ -53,16 +53,6 @@ static int status_of(const struct invocation *i, const struct err *e)
         }
 }
 
-/* SQLite maps a small file of its index; on a full file system the kernel has no block for it. */
-static void bus_error(int sig)
-{
-        static const char text[] =
-                "berth: the index of the store can't be used: its file system is full, or failing\n"
-                "hint: free some space there and try again\n";
-
-        _exit(write(STDERR_FILENO, text, sizeof text - 1) < 0 ? EXIT_USAGE : EXIT_FAILED);
-}
-
 int main(int argc, char **argv)
 {
         struct ctx c = {
@@ -78,7 +68,6 @@ int main(int argc, char **argv)
                 if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
                         return EXIT_FAILED;
         signal(SIGPIPE, SIG_IGN);
-        signal(SIGBUS, bus_error);
         if (program_parse(&program, &c.globals, &c.arena, argc, argv, &i, &e) == 0) {
                 if (c.globals.debug)
                         c.log.level = LOG_LEVEL_DEBUG;

@@ -268,8 +268,7 @@ int ctr_commit(struct engine *g, struct arena *a, const struct ctr *c,
 {
         struct commit m = { .g = g, .a = a, .c = c, .o = o };
         struct image_config check = { 0 };
-        int64_t lease;
-        int r;
+        int lease, r;
 
         if (compose_time(&m.now, e) < 0 || compose_change(a, &o->changes, &check, e) < 0 ||
             store_lease(g->store, "commit", &lease, e) < 0)

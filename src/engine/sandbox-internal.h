@@ -22,7 +22,7 @@ struct run {
         bool stop;        /* what follows can't be planned: the image is not here */
 
         struct store *store;
-        int64_t lease; /* on the image; 0: none */
+        int lease; /* on the image; 0: none */
         struct image image;
         struct image_config config;
         bool has_config;

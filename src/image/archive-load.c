@@ -258,8 +258,7 @@ int archive_load(struct store *s, struct arena *a, int input, const struct archi
 {
         struct loading l = { s, a, o, w, log, NULL };
         struct source src = { .spool = -1 };
-        int64_t lease;
-        int r;
+        int lease, r;
 
         if (store_lease(s, "load", &lease, e) < 0)
                 return -1;

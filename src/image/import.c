@@ -90,8 +90,8 @@ int image_import(struct store *s, struct arena *a, int input, const struct impor
                  const struct log *log, struct image *ret, struct err *e)
 {
         struct image_config check = { 0 };
-        int64_t lease, now;
-        int r;
+        int64_t now;
+        int lease, r;
 
         /* What can be known to be wrong is said before a gigabyte is unpacked. */
         if (compose_time(&now, e) < 0 || compose_change(a, &o->changes, &check, e) < 0 ||

@@ -227,8 +227,7 @@ int list_save(struct store *s, struct manifest_list *l, struct err *e)
                            .names = { names, 1 } };
         AUTO_BUF text = { 0 };
         char digest[DIGEST_CAP];
-        int64_t lease;
-        int r;
+        int lease, r;
 
         compose_manifest(&l->m, &text);
         if (text.len > MANIFEST_MAX)

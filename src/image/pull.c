@@ -207,8 +207,7 @@ static int pull_manifest(struct pull *p, const struct document *d, const struct 
                          bool *ret_changed, struct err *e)
 {
         struct strings names = names_of(p, d->digest, index ? index->digest : NULL, tag);
-        int64_t lease;
-        int rc;
+        int lease, rc;
 
         if (store_image_find(p->store, p->arena, d->digest, ret, NULL) == 0)
                 return rename_image(p, ret, &names, ret_changed, e);

@@ -19,36 +19,34 @@ struct check {
 
 /* ---- the index ---- */
 
-static int compare_index(struct check *c)
+/* To ask it anything puts it right, where that can be done. */
+static int check_index(struct check *c)
 {
-        int agrees = store_agrees(c->store, c->e);
+        static const char *const problems[] = {
+                [SEAL_FITS] = NULL,
+                [SEAL_BEHIND] = "is behind what is on disk",
+                [SEAL_VOID] = NULL, /* of another boot, say: nobody expects more of it */
+                [SEAL_BROKEN] = "is damaged",
+        };
+        struct store *s = c->store;
+        enum verdict v;
+        const char *why;
 
-        if (agrees < 0)
+        if (store_hold(s, c->e) < 0)
                 return -1;
-        if (!agrees)
-                finding_add(&c->found, c->repair, "index", "is behind what is on disk",
-                            "It is brought up to date by the next command that may write.");
-        return 0;
-}
-
-static int integrity(struct check *c)
-{
-        sqlite3_stmt *st = NULL;
-        int r = sqlite3_prepare_v2(c->store->db, "PRAGMA integrity_check(1)", -1, &st, NULL);
-        bool fine;
-
-        if (r == SQLITE_OK)
-                r = sqlite3_step(st);
-        fine = r == SQLITE_ROW && str_eq((const char *)sqlite3_column_text(st, 0), "ok");
-        if (!fine)
-                finding_add(&c->found, c->repair, "index",
-                            r == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0)
-                                            : sqlite3_errstr(r),
-                            "`berth system check --repair` makes it again from the disk.");
-        sqlite3_finalize(st);
-        if (!fine && c->repair)
-                return db_remake(c->store, c->e);
-        return 0;
+        if (db_sound(s, c->found.a, &why))
+                why = NULL;
+        store_release(s);
+        if (store_verdict(s, &v, c->e) < 0)
+                return -1;
+        if (problems[v])
+                finding_add(&c->found, false, "index", problems[v],
+                            "It is made right by the next command that may write.");
+        if (!why || v != SEAL_FITS)
+                return 0;
+        finding_add(&c->found, c->repair, "index", why,
+                    "`berth system check --repair` makes it again from the disk.");
+        return c->repair ? store_remake(s, c->e) : 0;
 }
 
 /* ---- blobs ---- */
@@ -211,8 +209,7 @@ static int check_images(struct check *c)
 
 /* ---- repair ---- */
 
-/* Broken layers go, and with them by reconciling all that needs them; then the index is made again
- * from nothing. */
+/* Broken layers go, and by reconciling all that needs them. */
 static int repair(struct check *c)
 {
         struct store *s = c->store;
@@ -225,13 +222,6 @@ static int repair(struct check *c)
                         return -1;
                 for (size_t i = 0; i < c->broken.n; i++)
                         trash_take(s, layers, c->broken.v[i]);
-                if (sqlite3_exec(s->db,
-                                 "DELETE FROM images; DELETE FROM refs; DELETE FROM layers;"
-                                 "DELETE FROM uses",
-                                 NULL, NULL, NULL) != SQLITE_OK) {
-                        store_abort(s);
-                        return db_error(s, sqlite3_errcode(s->db), "repair", c->e);
-                }
                 if (store_reconcile(s, &c->found, c->e) < 0) {
                         store_abort(s);
                         return -1;
@@ -249,9 +239,7 @@ int store_check(struct store *s, struct arena *a, bool deep, bool wanted, struct
                 .store = s, .found = { .a = a }, .deep = deep, .repair = wanted, .e = e
         };
 
-        if (compare_index(&c) < 0 || integrity(&c) < 0)
-                return -1;
-        if (each_entry(s, SUB_SHA256, check_blob, &c, e) < 0)
+        if (check_index(&c) < 0 || each_entry(s, SUB_SHA256, check_blob, &c, e) < 0)
                 return -1;
         c.alg = HASH_SHA512;
         if (each_entry(s, SUB_SHA512, check_blob, &c, e) < 0 ||

@@ -207,23 +207,38 @@ static int sweep_blob(void *ctx, int dir, const char *name)
         return 0;
 }
 
-int sweep(struct store *s, struct collected *ret, struct err *e)
+/* Images that are gone and that nobody uses any more need nothing. */
+static int prune_uses(struct store *s, struct err *e)
 {
         AUTO_ARENA a = { 0 };
-        struct strings pins = { 0 };
+        struct strings stale = { 0 };
+        AUTO_ROWS rows = { 0 };
+        int more;
+
+        if (db_query(s, Q_USES_STALE, &rows, e, NULL) < 0)
+                return -1;
+        while ((more = db_next(&rows)) > 0)
+                if (!lease_held(s, db_text(&rows, 0)))
+                        strings_add(&a, &stale, arena_strdup(&a, db_text(&rows, 0)));
+        db_end(&rows);
+        for (size_t i = 0; more == 0 && i < stale.n; i++)
+                more = db_run(s, Q_USES_DEL, e, "s", stale.v[i]);
+        return more;
+}
+
+int sweep(struct store *s, struct collected *ret, struct err *e)
+{
         struct collected count = { 0 };
         struct sweep w = { .store = s, .count = &count, .e = e };
-        bool adding;
 
-        if (leases_read(s, &a, &pins, &adding, e) < 0 || db_run(s, Q_USES_PRUNE, e, NULL) < 0 ||
-            db_run(s, Q_META_SET, e, "si", "collect", (int64_t)adding) < 0)
+        s->seal.collect = lease_held(s, NULL);
+        if (prune_uses(s, e) < 0)
                 return -1;
-        if (!adding) {
+        if (!s->seal.collect) {
                 if (sweep_layers(&w) < 0 || each_entry(s, SUB_SHA256, sweep_blob, &w, e) < 0)
                         return -1;
                 w.alg = HASH_SHA512;
-                if (each_entry(s, SUB_SHA512, sweep_blob, &w, e) < 0 ||
-                    db_run(s, Q_SOURCES_PRUNE, e, NULL) < 0)
+                if (each_entry(s, SUB_SHA512, sweep_blob, &w, e) < 0 || sources_prune(s, e) < 0)
                         return -1;
         }
         if (ret)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -32,7 +33,7 @@ int index_container(struct store *s, const char *id, const char *json, struct er
 {
         AUTO_ARENA a = { 0 };
         const struct json *layers;
-        const char *name;
+        const char *name, *image;
         int64_t created = 0;
         struct json j;
 
@@ -41,13 +42,14 @@ int index_container(struct store *s, const char *id, const char *json, struct er
                 return err_set(e, ERR_INVALID, "its record is damaged");
         name = json_str(json_get(&j, "name"), id);
         json_to_i64(json_get(&j, "created"), &created);
-        if (check_name(s, id, name, e) < 0 || db_run(s, Q_USES_DEL, e, "s", id) < 0 ||
-            db_run(s, Q_CTR_ADD, e, "ssiss", id, name, created,
-                   json_str(json_path(&j, "image.digest"), ""), json) < 0)
+        image = json_str(json_path(&j, "image.digest"), "");
+        if (check_name(s, id, name, e) < 0 ||
+            db_run(s, Q_CTR_ADD, e, "ssiss", id, name, created, image, json) < 0)
                 return -1;
+        /* As long as the image has its record, these rows are there. */
         layers = json_path(&j, "image.layers");
         for (uint32_t i = 0; layers && layers->type == JSON_ARRAY && i < layers->n; i++)
-                if (db_run(s, Q_USES_ADD, e, "ss", id, json_str(&layers->items[i], "")) < 0)
+                if (db_run(s, Q_USES_ADD, e, "ss", image, json_str(&layers->items[i], "")) < 0)
                         return -1;
         return 0;
 }
@@ -79,7 +81,7 @@ int store_container_remove(struct store *s, const char *id, struct err *e)
 
         if (dir < 0 || store_begin(s, e) < 0)
                 return -1;
-        if (db_run(s, Q_CTR_DEL, e, "s", id) < 0 || db_run(s, Q_USES_DEL, e, "s", id) < 0) {
+        if (db_run(s, Q_CTR_DEL, e, "s", id) < 0) {
                 store_abort(s);
                 return -1;
         }
@@ -124,18 +126,43 @@ int store_container_find(struct store *s, struct arena *a, const char *text, con
         return err_hint(e, "`berth ps -a` lists all");
 }
 
+struct listed {
+        const char *json;
+        int64_t created;
+};
+
+static int newest_first(const void *x, const void *y)
+{
+        const struct listed *a = x, *b = y;
+
+        if (a->created != b->created)
+                return a->created < b->created ? 1 : -1;
+        return strcmp(a->json, b->json); /* which begins with the id */
+}
+
 int store_containers(struct store *s, struct arena *a, const char ***ret, size_t *ret_n,
                      struct err *e)
 {
         AUTO_ROWS rows = { 0 };
-        struct strings list = { 0 };
+        AUTO_BUF found = { 0 };
+        struct listed *v;
         int r;
 
         if (db_query(s, Q_CTRS, &rows, e, NULL) < 0)
                 return -1;
-        while ((r = db_next(&rows)) > 0)
-                strings_add(a, &list, arena_strdup(a, db_text(&rows, 0)));
-        *ret = list.v;
-        *ret_n = list.n;
-        return r;
+        while ((r = db_next(&rows)) > 0) {
+                struct listed l = { arena_strdup(a, db_text(&rows, 0)), db_int(&rows, 1) };
+
+                buf_add(&found, &l, sizeof l);
+        }
+        if (r < 0)
+                return -1;
+        *ret_n = found.len / sizeof *v;
+        *ret = arena_array(a, const char *, *ret_n + 1);
+        v = (struct listed *)found.s;
+        if (*ret_n)
+                qsort(v, *ret_n, sizeof *v, newest_first);
+        for (size_t i = 0; i < *ret_n; i++)
+                (*ret)[i] = v[i].json;
+        return 0;
 }

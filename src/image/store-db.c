@@ -1,13 +1,12 @@
-/* The index: opening it, its statements, its schema and how that changes.
+/* The index: opening it, its statements, its schema.
  *
- * WAL with synchronous=NORMAL: a power cut may take the last commits, never the file's soundness,
- * and S1 finds what is missing. Checkpoints happen in store_commit alone, under the lock (S4):
- * automatic ones and those on close are off, so that berth.db-wal stays between processes, and a
- * reader who may not write finds it. */
+ * SQLite neither locks nor journals here. One flock serves both readers and writers (S4), who
+ * therefore sleep instead of polling; a change is rolled back from memory; and a writer who is
+ * killed leaves the seal broken (store-lock.c), upon which the index is made again (S1). No file is
+ * mapped: writing to a hole of a mapped one is death by SIGBUS where the disk is full. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <time.h>
 
 #include "base/str.h"
@@ -16,10 +15,9 @@
 /* "brth" */
 #define APPLICATION_ID 0x62727468
 
-/* Step n takes the schema from version n to n + 1. What is in the index can be made again from the
- * disk, so a step may also drop tables and have the times differ (S1). */
-static const char *const migrations[] = {
-        "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
+/* Whoever changes it changes the seal's magic. A container pins its image's layers in `uses`. */
+static const char schema[] =
+        "BEGIN;"
         "CREATE TABLE images(digest TEXT PRIMARY KEY, id TEXT NOT NULL, media_type TEXT,"
         " index_digest TEXT, artifact_type TEXT, os TEXT, architecture TEXT, variant TEXT,"
         " os_version TEXT, size INTEGER, created INTEGER, added INTEGER, layers TEXT,"
@@ -31,29 +29,22 @@ static const char *const migrations[] = {
         "CREATE INDEX refs_digest ON refs(digest);"
         "CREATE TABLE layers(key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, backend INTEGER,"
         " size INTEGER, disk INTEGER, entries INTEGER, leans INTEGER) WITHOUT ROWID;"
-        "CREATE TABLE sources(diff_id TEXT, repository TEXT, blob TEXT, media_type TEXT,"
-        " size INTEGER, PRIMARY KEY(diff_id, repository, blob)) WITHOUT ROWID;"
-        "CREATE TABLE leases(id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, pid INTEGER,"
-        " start INTEGER, expires INTEGER);",
-        /* A container pins its layers in `uses` under its own id. */
         "CREATE TABLE containers(id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, created INTEGER,"
         " image TEXT, json TEXT NOT NULL) WITHOUT ROWID;"
-        "CREATE INDEX containers_created ON containers(created);",
-};
+        "CREATE INDEX containers_image ON containers(image);"
+        "COMMIT";
 
 #define IMAGE_COLUMNS                                                                              \
         "i.digest, i.id, i.media_type, i.index_digest, i.artifact_type, i.os, i.architecture,"     \
         " i.variant, i.os_version, i.size, i.created, i.added, i.layers, i.diff_ids, i.names,"     \
         " i.labels, (SELECT group_concat(name, ' ') FROM (SELECT name FROM refs"                   \
-        " WHERE refs.digest = i.digest ORDER BY name))"
+        " WHERE refs.digest = i.digest ORDER BY name)),"                                           \
+        " (SELECT count(*) FROM containers c WHERE c.image = i.digest)"
 
 static const char *const queries[] = {
         [Q_BEGIN] = "BEGIN IMMEDIATE",
         [Q_COMMIT] = "COMMIT",
         [Q_ROLLBACK] = "ROLLBACK",
-        [Q_META_GET] = "SELECT value FROM meta WHERE key = ?",
-        [Q_META_SET] = "INSERT INTO meta VALUES(?, ?)"
-                       " ON CONFLICT(key) DO UPDATE SET value = excluded.value",
         [Q_IMAGE_ADD] = "INSERT OR REPLACE INTO images"
                         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [Q_IMAGE_DEL] = "DELETE FROM images WHERE digest = ?",
@@ -73,12 +64,11 @@ static const char *const queries[] = {
         [Q_IMAGE_DIGESTS] = "SELECT digest, added FROM images",
         [Q_USES_ADD] = "INSERT OR IGNORE INTO uses VALUES(?, ?)",
         [Q_USES_DEL] = "DELETE FROM uses WHERE image = ?",
-        [Q_USES_PRUNE] = "DELETE FROM uses WHERE image NOT IN (SELECT digest FROM images) AND"
-                         " image NOT IN (SELECT what FROM leases) AND"
-                         " image NOT IN (SELECT id FROM containers)",
+        [Q_USES_STALE] = "SELECT DISTINCT image FROM uses WHERE"
+                         " image NOT IN (SELECT digest FROM images) AND"
+                         " image NOT IN (SELECT image FROM containers)",
         [Q_USED] = "SELECT 1 FROM uses WHERE object = ? LIMIT 1",
-        [Q_PINNED] = "SELECT 1 FROM uses u JOIN leases l ON l.what = u.image"
-                     " WHERE u.object = ? LIMIT 1",
+        [Q_USERS] = "SELECT image FROM uses WHERE object = ?",
         [Q_REF_SET] = "INSERT INTO refs VALUES(?, ?)"
                       " ON CONFLICT(name) DO UPDATE SET digest = excluded.digest",
         [Q_REF_DEL] = "DELETE FROM refs WHERE name = ?",
@@ -92,25 +82,15 @@ static const char *const queries[] = {
         [Q_LAYERS] = "SELECT * FROM layers ORDER BY key",
         [Q_LAYERS_UNUSED] = "SELECT key, disk FROM layers"
                             " WHERE key NOT IN (SELECT object FROM uses)",
-        [Q_SOURCE_ADD] = "INSERT OR REPLACE INTO sources VALUES(?, ?, ?, ?, ?)",
-        [Q_SOURCES] = "SELECT blob, media_type, size, repository FROM sources WHERE diff_id = ?",
-        [Q_SOURCES_PRUNE] = "DELETE FROM sources"
-                            " WHERE diff_id NOT IN (SELECT diff_id FROM layers)",
-        [Q_LEASE_ADD] = "INSERT INTO leases(what, pid, start, expires) VALUES(?, ?, ?, ?)",
-        [Q_LEASE_DEL] = "DELETE FROM leases WHERE id = ?",
-        [Q_LEASES] = "SELECT id, what, pid, start, expires FROM leases",
-        [Q_USAGE] = "SELECT key, disk, (SELECT count(*) FROM uses WHERE object = key),"
-                    " EXISTS(SELECT 1 FROM uses u JOIN leases l ON l.what = u.image"
-                    " WHERE u.object = key) FROM layers",
         [Q_CTR_ADD] = "INSERT INTO containers VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(id) DO UPDATE"
                       " SET name = ?2, created = ?3, image = ?4, json = ?5",
         [Q_CTR_DEL] = "DELETE FROM containers WHERE id = ?",
         [Q_CTR_GET] = "SELECT id FROM containers WHERE name = ?",
         [Q_CTR_FIND] = "SELECT name, json, id FROM containers WHERE name = ?1 OR"
                        " id >= ?1 AND id < ?1 || 'g' ORDER BY name = ?1 DESC, id = ?1 DESC, id",
-        [Q_CTRS] = "SELECT json FROM containers ORDER BY created DESC, id",
+        [Q_CTRS] = "SELECT json, created FROM containers",
         [Q_CTR_IDS] = "SELECT id FROM containers",
-        [Q_CTR_IMAGES] = "SELECT image FROM containers",
+        [Q_CTR_USING] = "SELECT 1 FROM containers WHERE image = ? LIMIT 1",
 };
 static_assert(ARRAY_SIZE(queries) == Q_MAX, "each statement has its text");
 static_assert(Q_MAX <= ARRAY_SIZE(((struct store *)0)->cached), "each statement has its place");
@@ -119,6 +99,8 @@ int db_error(struct store *s, int code, const char *what, struct err *e)
 {
         int sys = s->db ? sqlite3_system_errno(s->db) : 0;
 
+        if (db_damaged(code))
+                seal_break(s);
         switch (code & 0xff) {
         case SQLITE_FULL:
                 return err_sys(e, ENOSPC, "cannot %s the index \"%s/berth.db\"", what, s->path);
@@ -137,7 +119,9 @@ int db_error(struct store *s, int code, const char *what, struct err *e)
         }
         err_set(e, ERR_INTERNAL, "cannot %s the index \"%s/berth.db\": %s", what, s->path,
                 s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
-        return err_hint(e, "`berth system check --repair` makes it again from what is on disk.");
+        return err_hint(e, db_damaged(code)
+                                   ? "The next command makes it again from what is on disk."
+                                   : "`berth system check --repair` makes it again.");
 }
 
 static int prepare(struct store *s, enum query q, struct err *e)
@@ -154,9 +138,16 @@ static int prepare(struct store *s, enum query q, struct err *e)
 static int bind(struct store *s, enum query q, struct rows *ret, struct err *e, const char *types,
                 va_list ap)
 {
-        if (prepare(s, q, e) < 0)
+        bool reading = !s->locked;
+
+        if (reading && store_hold(s, e) < 0)
                 return -1;
-        *ret = (struct rows){ s, s->cached[q], e };
+        if (prepare(s, q, e) < 0) {
+                if (reading)
+                        store_release(s);
+                return -1;
+        }
+        *ret = (struct rows){ s, s->cached[q], e, reading };
         for (int i = 1; types && *types; types++, i++) {
                 if (*types == 's')
                         sqlite3_bind_text(ret->st, i, va_arg(ap, const char *), -1,
@@ -194,6 +185,8 @@ void db_end(struct rows *r)
         sqlite3_reset(r->st);
         sqlite3_clear_bindings(r->st);
         r->st = NULL;
+        if (r->reading)
+                store_release(r->store);
 }
 
 int db_run(struct store *s, enum query q, struct err *e, const char *types, ...)
@@ -227,37 +220,26 @@ int64_t db_int(struct rows *r, int column)
         return sqlite3_column_int64(r->st, column);
 }
 
-/* ---- opening ---- */
-
-static int pragma_int(struct store *s, const char *sql, int *ret)
+bool db_sound(struct store *s, struct arena *a, const char **ret_why)
 {
         sqlite3_stmt *st = NULL;
-        int r = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+        int r = sqlite3_prepare_v2(s->db, "PRAGMA integrity_check(1)", -1, &st, NULL);
+        const char *said;
 
         if (r == SQLITE_OK)
                 r = sqlite3_step(st);
-        if (r == SQLITE_ROW) {
-                *ret = sqlite3_column_int(st, 0);
-                r = SQLITE_OK;
-        }
+        said = r == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : sqlite3_errstr(r);
+        said = said ? arena_strdup(a, said) : "";
         sqlite3_finalize(st);
-        return r;
+        *ret_why = said;
+        return str_eq(said, "ok");
 }
 
-static int connect_to(struct store *s)
-{
-        AUTO_FREE char *path = mem_printf("%s/berth.db", s->path);
-        int flags = s->lock < 0 ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-        int r = sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+/* ---- opening ---- */
 
-        if (r != SQLITE_OK)
-                return r;
-        sqlite3_extended_result_codes(s->db, 1);
-        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        sqlite3_wal_autocheckpoint(s->db, 0);
-        sqlite3_busy_timeout(s->db, 10000);
-        return sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY", NULL,
-                            NULL, NULL);
+bool db_damaged(int code)
+{
+        return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
 }
 
 void db_close(struct store *s)
@@ -268,134 +250,104 @@ void db_close(struct store *s)
         }
         sqlite3_close(s->db);
         s->db = NULL;
+        s->inode = 0;
 }
 
-/* SQLITE_OK, or what is wrong with it: SQLITE_NOTADB also for somebody else's database. */
-static int look(struct store *s, int *ret_version)
+/* Nothing of a change may get to the file before its commit: the cache is not spilled. */
+static int connect_to(struct store *s, const char *path, int flags)
 {
-        int id = 0, r = pragma_int(s, "PRAGMA user_version", ret_version);
+        int r = sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, "unix-none");
 
+        if (r != SQLITE_OK)
+                return r;
+        sqlite3_extended_result_codes(s->db, 1);
+        return sqlite3_exec(s->db,
+                            "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;"
+                            "PRAGMA temp_store=MEMORY; PRAGMA cache_spill=OFF",
+                            NULL, NULL, NULL);
+}
+
+int db_attach(struct store *s, uint64_t inode)
+{
+        AUTO_FREE char *path = NULL;
+        int r;
+
+        if (s->db && s->inode == inode)
+                return SQLITE_OK;
+        db_close(s);
+        path = mem_printf("%s/berth.db", s->path);
+        r = connect_to(s, path, s->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
         if (r == SQLITE_OK)
-                r = pragma_int(s, "PRAGMA application_id", &id);
-        if (r == SQLITE_OK && id != APPLICATION_ID && *ret_version != 0)
-                return SQLITE_NOTADB;
-        if (r == SQLITE_OK && id == 0 && *ret_version == 0) {
-                int tables = 0;
-
-                r = pragma_int(s, "SELECT count(*) FROM sqlite_master", &tables);
-                return r == SQLITE_OK && tables > 0 ? SQLITE_NOTADB : r;
-        }
+                s->inode = inode;
+        else
+                db_close(s);
         return r;
 }
 
-static int migrate(struct store *s, int version, struct err *e)
+static int make_tables(struct store *s, int opened, struct err *e)
 {
-        AUTO_FREE char *end =
-                mem_printf("PRAGMA application_id=%d; PRAGMA user_version=%zu; COMMIT",
-                           APPLICATION_ID, ARRAY_SIZE(migrations));
-        int r = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; BEGIN IMMEDIATE", NULL, NULL, NULL);
+        AUTO_FREE char *id = mem_printf("PRAGMA application_id=%d", APPLICATION_ID);
+        int r = opened;
 
-        for (size_t i = (size_t)version; r == SQLITE_OK && i < ARRAY_SIZE(migrations); i++)
-                r = sqlite3_exec(s->db, migrations[i], NULL, NULL, NULL);
         if (r == SQLITE_OK)
-                r = sqlite3_exec(s->db, end, NULL, NULL, NULL);
-        return r == SQLITE_OK ? 0 : db_error(s, r, "prepare", e);
+                r = sqlite3_exec(s->db, id, NULL, NULL, NULL);
+        if (r == SQLITE_OK)
+                r = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
+        if (r == SQLITE_OK)
+                return 0;
+        db_error(s, r, "make", e);
+        db_close(s);
+        return -1;
 }
 
-static bool damaged(int code)
+int db_memory(struct store *s, struct err *e)
 {
-        return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+        db_close(s);
+        return make_tables(s, connect_to(s, ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE),
+                           e);
 }
 
-/* A damaged or foreign index keeps its bytes under another name; S1 makes a new one. */
+/* A damaged or foreign index keeps its bytes under another name. */
 static void move_aside(struct store *s)
 {
-        static const char *const suffixes[] = { "", "-wal", "-shm" };
-        int64_t now = time(NULL);
+        AUTO_FREE char *to = mem_printf("berth.db.broken-%lld", (long long)time(NULL));
+
+        if (renameat(s->dir, "berth.db", s->dir, to) == 0)
+                log_warning(s->log,
+                            "the index \"%s/berth.db\" was damaged: it is kept as %s and made "
+                            "again from what is on disk",
+                            s->path, to);
+}
+
+/* Its application_id, at byte 68, says that it is an index of ours. */
+static bool is_ours(struct store *s)
+{
+        AUTO_FD int fd = openat(s->dir, "berth.db", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        unsigned char b[4];
+        ssize_t n = fd < 0 ? 0 : pread(fd, b, sizeof b, 68);
+
+        return n <= 0 || (n == 4 && (b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]) == APPLICATION_ID);
+}
+
+int db_create(struct store *s, bool aside, struct err *e)
+{
+        /* The others are of a berth whose index had a WAL. */
+        static const char *const files[] = { "berth.db", "berth.db-wal", "berth.db-shm",
+                                             "berth.db-journal" };
+        AUTO_FREE char *path = mem_printf("%s/berth.db", s->path);
+        struct stat st;
 
         db_close(s);
-        for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-                AUTO_FREE char *from = mem_printf("berth.db%s", suffixes[i]);
-                AUTO_FREE char *to =
-                        mem_printf("berth.db.broken-%lld%s", (long long)now, suffixes[i]);
-
-                renameat(s->dir, from, s->dir, to);
-        }
-        log_warning(s->log,
-                    "the index \"%s/berth.db\" was damaged: it is kept as berth.db.broken-%lld "
-                    "and made again from what is on disk",
-                    s->path, (long long)now);
-}
-
-static int look_back(struct store *s, struct err *e)
-{
-        if (fstatat(s->dir, "berth.db", &s->db_stat, 0) < 0)
-                return err_sys(e, errno, "cannot find \"%s/berth.db\"", s->path);
-        return 0;
-}
-
-int db_open_locked(struct store *s, struct err *e)
-{
-        int version = 0, r = s->db ? SQLITE_OK : connect_to(s);
-
-        if (r == SQLITE_OK)
-                r = look(s, &version);
-        if (damaged(r)) {
+        if (fstatat(s->dir, "berth.db", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0 &&
+            (aside || !is_ours(s)))
                 move_aside(s);
-                version = 0;
-                r = connect_to(s);
-                if (r == SQLITE_OK)
-                        r = look(s, &version);
-        }
-        if (r != SQLITE_OK)
-                return db_error(s, r, "open", e);
-        if (version > (int)ARRAY_SIZE(migrations)) {
-                err_set(e, ERR_UNSUPPORTED, "the store \"%s\" was made by a newer berth", s->path);
-                return err_hint(e, "Update berth, or name another store with --root.");
-        }
-        if (version < (int)ARRAY_SIZE(migrations) && migrate(s, version, e) < 0)
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                if (unlinkat(s->dir, files[i], 0) < 0 && errno != ENOENT)
+                        return err_sys(e, errno, "cannot remove \"%s/%s\"", s->path, files[i]);
+        if (make_tables(s, connect_to(s, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE), e) < 0)
                 return -1;
-        return look_back(s, e);
-}
-
-static int lock(struct store *s, struct err *e)
-{
-        while (flock(s->lock, LOCK_EX) < 0)
-                if (errno != EINTR)
-                        return err_sys(e, errno, "cannot lock the store \"%s\"", s->path);
+        if (fstatat(s->dir, "berth.db", &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return err_sys(e, errno, "cannot find \"%s\"", path);
+        s->inode = st.st_ino;
         return 0;
-}
-
-int db_open(struct store *s, struct err *e)
-{
-        int version = 0, r = connect_to(s);
-
-        if (r == SQLITE_OK)
-                r = look(s, &version);
-        if (r == SQLITE_OK && version == (int)ARRAY_SIZE(migrations))
-                return look_back(s, e);
-        if (s->lock < 0 || (r != SQLITE_OK && !damaged(r)))
-                return db_error(s, r == SQLITE_OK ? SQLITE_SCHEMA : r, "open", e);
-        /* It has to be made, migrated or replaced: under the lock, where somebody else may just
-         * have done so. */
-        if (lock(s, e) < 0)
-                return -1;
-        db_close(s);
-        r = db_open_locked(s, e);
-        flock(s->lock, LOCK_UN);
-        return r;
-}
-
-int db_remake(struct store *s, struct err *e)
-{
-        if (lock(s, e) < 0)
-                return -1;
-        move_aside(s);
-        err_clear(e);
-        if (db_open_locked(s, e) < 0) {
-                flock(s->lock, LOCK_UN);
-                return -1;
-        }
-        flock(s->lock, LOCK_UN);
-        return store_begin(s, e) < 0 ? -1 : store_commit(s, 0, e);
 }

@@ -85,7 +85,7 @@ int index_image(struct store *s, const struct image *i, struct err *e)
         struct strings uses = { 0 };
 
         labels_write(&i->labels, &w, NULL);
-        if (image_uses(s, &a, i, &uses, e) < 0 || db_run(s, Q_USES_DEL, e, "s", i->digest) < 0)
+        if (image_uses(s, &a, i, &uses, e) < 0)
                 return -1;
         if (db_run(s, Q_IMAGE_ADD, e, "sssssssssiiissss", i->digest, i->id, i->media_type,
                    i->index_digest, i->artifact_type, i->platform.os, i->platform.architecture,

@@ -18,6 +18,7 @@ enum store_sub {
         SUB_TRACKED,
         SUB_STAGE = SUB_TRACKED,
         SUB_TRASH,
+        SUB_SOURCES,
         SUB_BLOBS,
         SUB_SHA256,
         SUB_SHA512,
@@ -25,16 +26,32 @@ enum store_sub {
 };
 extern const char *const store_sub_names[SUB_MAX];
 
+/* What db.lock says of berth.db, read and written under the lock alone (S1). */
+struct seal {
+        uint32_t state;
+        uint32_t collect; /* a collection had to wait for somebody who was adding */
+        char magic[8];    /* another one is another schema */
+        char boot[40];    /* boot_id: what was not flushed before a power cut is not believed */
+        uint64_t device, inode, size;
+        int64_t written;            /* berth.db's time, ns */
+        int64_t times[SUB_TRACKED]; /* the directories' */
+};
+
 struct store {
         int dir; /* O_PATH */
         char *path;
         const struct log *log;
-        sqlite3 *db;
-        sqlite3_stmt *cached[64]; /* by enum query */
-        int sub[SUB_MAX];         /* directories, opened when first needed; -1 */
-        int lock;                 /* db.lock; -1: this store can't be written */
-        bool locked;
-        struct stat db_stat; /* of the file that db is */
+        int sub[SUB_MAX]; /* directories, opened when first needed; -1 */
+        int lock;         /* db.lock; -1: it may not be opened */
+        bool writable;
+        bool locked;      /* exclusively: by us, who change it */
+        unsigned reading; /* statements and holds of ours under the shared lock */
+        char boot[40];
+        struct seal seal;           /* as read when the lock was taken */
+        sqlite3 *db;                /* opened when first needed */
+        sqlite3_stmt *cached[64];   /* by enum query */
+        uint64_t inode;             /* of the file that db is; 0: it is one in memory */
+        int64_t times[SUB_TRACKED]; /* that the one in memory was made at */
 };
 
 /* A directory of the store, opened once; -1 with e filled. */
@@ -46,8 +63,6 @@ enum query {
         Q_BEGIN,
         Q_COMMIT,
         Q_ROLLBACK,
-        Q_META_GET,
-        Q_META_SET,
         Q_IMAGE_ADD,
         Q_IMAGE_DEL,
         Q_IMAGES,
@@ -59,9 +74,9 @@ enum query {
         Q_IMAGE_DIGESTS,
         Q_USES_ADD,
         Q_USES_DEL,
-        Q_USES_PRUNE,
+        Q_USES_STALE,
         Q_USED,
-        Q_PINNED,
+        Q_USERS,
         Q_REF_SET,
         Q_REF_DEL,
         Q_REF_DEL_IMAGE,
@@ -73,28 +88,23 @@ enum query {
         Q_LAYER_GET,
         Q_LAYERS,
         Q_LAYERS_UNUSED,
-        Q_SOURCE_ADD,
-        Q_SOURCES,
-        Q_SOURCES_PRUNE,
-        Q_LEASE_ADD,
-        Q_LEASE_DEL,
-        Q_LEASES,
-        Q_USAGE,
         Q_CTR_ADD,
         Q_CTR_DEL,
         Q_CTR_GET,
         Q_CTR_FIND,
         Q_CTRS,
         Q_CTR_IDS,
-        Q_CTR_IMAGES,
+        Q_CTR_USING,
         Q_MAX
 };
 
-/* A statement being stepped; db_end() it before the next use of the same one. */
+/* A statement being stepped; db_end() it before the next use of the same one. Outside of a
+ * transaction it holds the shared lock until then. */
 struct rows {
         struct store *store;
         sqlite3_stmt *st;
         struct err *e;
+        bool reading;
 };
 /* Binds by types: 's' const char * (NULL allowed), 'i' int64_t. -1 with e filled. */
 int db_query(struct store *s, enum query q, struct rows *ret, struct err *e, const char *types,
@@ -113,11 +123,16 @@ const char *db_text(struct rows *r, int column);                 /* until the ne
 int64_t db_int(struct rows *r, int column);
 int db_error(struct store *s, int code, const char *what, struct err *e);
 
-int db_open(struct store *s, struct err *e);
-int db_open_locked(struct store *s, struct err *e); /* the lock is held by the caller */
-/* Moves a damaged index aside and makes a new one from the disk. */
-int db_remake(struct store *s, struct err *e);
+/* Opens berth.db, of that inode, unless it is open: SQLITE_OK, or SQLite's code. */
+int db_attach(struct store *s, uint64_t inode);
+/* Makes an empty one in its place, under the lock; aside: what is there is kept under another
+ * name. */
+int db_create(struct store *s, bool aside, struct err *e);
+int db_memory(struct store *s, struct err *e); /* an empty one in memory */
 void db_close(struct store *s);
+bool db_damaged(int code); /* by SQLite's code */
+/* Whether SQLite finds the file whole; *ret_why (in a) says what is wrong. */
+bool db_sound(struct store *s, struct arena *a, const char **ret_why);
 
 /* ---- transactions: hold db.lock, and the index agrees with the disk at their start ---- */
 
@@ -125,8 +140,25 @@ int store_begin(struct store *s, struct err *e);
 /* changed: bits 1 << SUB_* of the tracked directories in which something was made or removed. */
 int store_commit(struct store *s, unsigned changed, struct err *e);
 void store_abort(struct store *s);
-/* Whether index and disk agree, by the directories' times. -1 with e filled. */
-int store_agrees(struct store *s, struct err *e);
+
+/* Reads of one moment: nobody changes the index between the two. They may be nested, and each query
+ * outside of a transaction is such a pair by itself; no transaction may be begun in between. */
+int store_hold(struct store *s, struct err *e);
+void store_release(struct store *s);
+
+/* What berth.db is worth by its seal. */
+enum verdict {
+        SEAL_FITS,
+        SEAL_BEHIND, /* whole, but the directories were changed since */
+        SEAL_VOID,   /* none; of another boot, device or schema; or its writer was killed */
+        SEAL_BROKEN, /* changed by others, or SQLite found it damaged */
+};
+int store_verdict(struct store *s, enum verdict *ret, struct err *e);
+/* That it is damaged, for whoever comes next. */
+void seal_break(struct store *s);
+/* The index is made again from what is on disk. */
+int store_remake(struct store *s, struct err *e);
+
 /* Makes the index agree with what is on disk; within a transaction. findings may be NULL. */
 struct findings;
 int store_reconcile(struct store *s, struct findings *f, struct err *e);
@@ -169,15 +201,19 @@ bool strings_has(const struct strings *l, const char *s);
 void labels_write(const struct key_values *l, struct json_writer *w, const char *name);
 int labels_read(struct arena *a, const struct json *j, struct key_values *ret);
 
-/* Puts a container's row, and the layers that it pins, into the index. */
+/* Drops records of where layers' blobs come from whose layer is gone; within a transaction. */
+int sources_prune(struct store *s, struct err *e);
+
+/* Puts a container's row, and the layers that its image pins by it, into the index. */
 int index_container(struct store *s, const char *id, const char *json, struct err *e);
 
 /* ---- leases, collection ---- */
 
-/* Leases that live; those that don't are dropped where the store can be written. *ret_pins: images
- * in use by containers (one string each use); *ret_adding: whether anything is being added. */
-int leases_read(struct store *s, struct arena *a, struct strings *ret_pins, bool *ret_adding,
-                struct err *e);
+/* Whether somebody holds a lease on what: an image's digest; NULL: whether anything is being
+ * added. */
+bool lease_held(struct store *s, const char *what);
+/* Whether a container or a lease uses the image: 1, 0; -1 with e filled. */
+int image_in_use(struct store *s, const char *digest, struct err *e);
 /* Moves dir/name into trash/ under a name of its own; -ENOENT where there is none. */
 int trash_take(struct store *s, int dir, const char *name);
 /* Deletes what is in trash/: here with wait, else in a child that outlives us. */

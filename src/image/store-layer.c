@@ -1,4 +1,4 @@
-/* Layers: from the stage to their name, finding them, and where their blobs came from. */
+/* Layers: from the stage to their name, and finding them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -170,48 +170,4 @@ int store_layer_commit(struct store *s, struct stage *g, const struct layer *l, 
         if (r < 0 && e)
                 *e = failed;
         return r;
-}
-
-/* ---- sources ---- */
-
-int store_layer_source_add(struct store *s, const char *diff_id, const struct blob_source *b,
-                           struct err *e)
-{
-        if (store_begin(s, e) < 0)
-                return -1;
-        if (db_run(s, Q_SOURCE_ADD, e, "ssssi", diff_id, b->repository, b->blob, b->media_type,
-                   (int64_t)b->size) < 0) {
-                store_abort(s);
-                return -1;
-        }
-        return store_commit(s, 0, e);
-}
-
-int store_layer_sources(struct store *s, struct arena *a, const char *diff_id,
-                        struct blob_source **ret, size_t *ret_n, struct err *e)
-{
-        AUTO_ROWS rows = { 0 };
-        struct blob_source *list = NULL;
-        size_t n = 0;
-        int more;
-
-        if (db_query(s, Q_SOURCES, &rows, e, "s", diff_id) < 0)
-                return -1;
-        while ((more = db_next(&rows)) > 0) {
-                if ((n & (n - 1)) == 0) {
-                        struct blob_source *grown =
-                                arena_array(a, struct blob_source, n ? n * 2 : 1);
-
-                        if (n)
-                                memcpy(grown, list, n * sizeof *list);
-                        list = grown;
-                }
-                list[n++] = (struct blob_source){ .blob = db_str(&rows, a, 0),
-                                                  .media_type = db_str(&rows, a, 1),
-                                                  .size = (uint64_t)db_int(&rows, 2),
-                                                  .repository = db_str(&rows, a, 3) };
-        }
-        *ret = list;
-        *ret_n = n;
-        return more;
 }

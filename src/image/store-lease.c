@@ -1,14 +1,14 @@
-/* Leases: rows that protect what is being added or used (S6). One that can't be read as alive is
- * dead: its process is gone, or its pid is somebody else's by now. */
+/* Leases (S6): locks on single bytes of db.lock, each by an open file description of its own. They
+ * end with the last process that has it, whatever ends that one, and cost no transaction. Who looks
+ * for them holds the store's lock; who takes one does so before he reads the index, under that same
+ * lock: so either his lease is seen, or what was collected is not found. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #include "base/str.h"
 #include "image/store-internal.h"
-#include "kernel/proc.h"
-
-enum { LEASE_SECONDS = 24 * 3600 };
 
 static bool pins_image(const char *what)
 {
@@ -17,92 +17,54 @@ static bool pins_image(const char *what)
         return digest_check(what, &alg) == 0;
 }
 
-int store_lease(struct store *s, const char *what, int64_t *ret_id, struct err *e)
+/* The byte that stands for an image (60 bits of its digest), or for all who add. */
+static struct flock byte_of(const char *image, short type)
 {
-        struct proc_stat self;
-        int r = proc_stat_read(getpid(), &self);
-        int64_t expires = pins_image(what) ? INT64_MAX : time(NULL) + LEASE_SECONDS, id;
+        char hex[16] = "";
 
-        if (r < 0)
-                return err_sys(e, r, "cannot read this process's start time");
-        if (store_begin(s, e) < 0)
-                return -1;
-        if (db_run(s, Q_LEASE_ADD, e, "siii", what, (int64_t)getpid(), (int64_t)self.start,
-                   expires) < 0) {
-                store_abort(s);
-                return -1;
-        }
-        id = sqlite3_last_insert_rowid(s->db);
-        if (store_commit(s, 0, e) < 0)
-                return -1;
-        *ret_id = id;
+        if (image)
+                snprintf(hex, sizeof hex, "%s", digest_hex(image));
+        return (struct flock){ .l_type = type,
+                               .l_whence = SEEK_SET,
+                               .l_start = image ? (off_t)strtoull(hex, NULL, 16) + 1 : 0,
+                               .l_len = 1 };
+}
+
+int store_lease(struct store *s, const char *what, int *ret, struct err *e)
+{
+        struct flock byte = byte_of(pins_image(what) ? what : NULL, F_RDLCK);
+        AUTO_FD int fd = openat(s->dir, "db.lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (!s->writable)
+                return err_set(e, ERR_DENIED, "the store \"%s\" cannot be written", s->path);
+        if (fd < 0 || fcntl(fd, F_OFD_SETLK, &byte) < 0)
+                return err_sys(e, errno, "cannot take a lease on \"%.80s\"", what);
+        *ret = TAKE_FD(fd);
         return 0;
 }
 
-static int64_t meta(struct store *s, const char *key)
-{
-        AUTO_ROWS rows = { 0 };
-
-        if (db_query(s, Q_META_GET, &rows, NULL, "s", key) < 0 || db_next(&rows) <= 0)
-                return 0;
-        return db_int(&rows, 0);
-}
-
-void store_lease_end(struct store *s, int64_t id)
+void store_lease_end(struct store *s, int lease)
 {
         struct err e = { 0 };
+        enum verdict v;
 
-        if (store_begin(s, &e) < 0) {
-                log_debug(s->log, "cannot end a lease: %s", e.chain);
-                return;
-        }
-        db_run(s, Q_LEASE_DEL, &e, "i", id);
-        if (store_commit(s, 0, &e) == 0 && meta(s, "collect"))
+        fd_close(lease);
+        if (store_verdict(s, &v, &e) == 0 && s->seal.collect)
                 store_collect(s, 0, NULL, &e);
 }
 
-/* Containers use their image, running or not. */
-static int container_pins(struct store *s, struct arena *a, struct strings *ret, struct err *e)
+bool lease_held(struct store *s, const char *image)
 {
-        AUTO_ROWS rows = { 0 };
-        int more;
+        struct flock byte = byte_of(image, F_WRLCK);
 
-        if (db_query(s, Q_CTR_IMAGES, &rows, e, NULL) < 0)
-                return -1;
-        while ((more = db_next(&rows)) > 0)
-                strings_add(a, ret, arena_strdup(a, db_text(&rows, 0)));
-        return more;
+        return s->lock >= 0 && fcntl(s->lock, F_OFD_GETLK, &byte) == 0 && byte.l_type != F_UNLCK;
 }
 
-int leases_read(struct store *s, struct arena *a, struct strings *ret_pins, bool *ret_adding,
-                struct err *e)
+int image_in_use(struct store *s, const char *digest, struct err *e)
 {
         AUTO_ROWS rows = { 0 };
-        int64_t dead[64], now = time(NULL);
-        size_t ndead = 0;
-        int more;
 
-        *ret_adding = false;
-        if (container_pins(s, a, ret_pins, e) < 0)
-                return -1;
-        if (db_query(s, Q_LEASES, &rows, e, NULL) < 0)
-                return -1;
-        while ((more = db_next(&rows)) > 0) {
-                const char *what = db_text(&rows, 1);
-
-                if (db_int(&rows, 4) < now ||
-                    !proc_alive((pid_t)db_int(&rows, 2), (uint64_t)db_int(&rows, 3))) {
-                        if (ndead < ARRAY_SIZE(dead))
-                                dead[ndead++] = db_int(&rows, 0);
-                        continue;
-                }
-                if (pins_image(what))
-                        strings_add(a, ret_pins, arena_strdup(a, what));
-                else
-                        *ret_adding = true;
-        }
-        db_end(&rows);
-        for (size_t i = 0; more == 0 && s->locked && i < ndead; i++)
-                more = db_run(s, Q_LEASE_DEL, e, "i", dead[i]);
-        return more;
+        if (lease_held(s, digest))
+                return 1;
+        return db_query(s, Q_CTR_USING, &rows, e, "s", digest) < 0 ? -1 : db_next(&rows);
 }

@@ -24,6 +24,7 @@ enum column {
         COL_NAMES,
         COL_LABELS,
         COL_TAGS,
+        COL_CONTAINERS,
         COL_REF /* of Q_IMAGE_BY_SUFFIX */
 };
 
@@ -51,13 +52,15 @@ static struct image image_of(struct rows *r, struct arena *a)
                            .created = db_int(r, COL_CREATED),
                            .added = db_int(r, COL_ADDED),
                            .layers = strings_split(a, db_text(r, COL_LAYERS)),
-                           .diff_ids = strings_split(a, db_text(r, COL_DIFF_IDS)) };
+                           .diff_ids = strings_split(a, db_text(r, COL_DIFF_IDS)),
+                           .containers = (uint32_t)db_int(r, COL_CONTAINERS) };
         struct strings digests = strings_split(a, db_text(r, COL_NAMES));
 
         i.names = strings_split(a, db_text(r, COL_TAGS));
         for (size_t k = 0; k < digests.n; k++)
                 strings_add(a, &i.names, digests.v[k]);
         read_labels(a, db_text(r, COL_LABELS), &i.labels);
+        i.containers += lease_held(r->store, i.digest);
         return i;
 }
 
@@ -82,20 +85,12 @@ static int read_images(struct store *s, struct arena *a, enum query q, const cha
                        struct list *ret, struct err *e)
 {
         AUTO_ROWS rows = { 0 };
-        struct strings pins = { 0 };
-        bool adding;
         int more;
 
-        if (leases_read(s, a, &pins, &adding, e) < 0 ||
-            db_query(s, q, &rows, e, key ? "s" : "", key) < 0)
+        if (db_query(s, q, &rows, e, key ? "s" : "", key) < 0)
                 return -1;
-        while ((more = db_next(&rows)) > 0) {
-                struct image i = image_of(&rows, a);
-
-                for (size_t k = 0; k < pins.n; k++)
-                        i.containers += str_eq(pins.v[k], i.digest);
-                list_add(a, ret, i);
-        }
+        while ((more = db_next(&rows)) > 0)
+                list_add(a, ret, image_of(&rows, a));
         return more;
 }
 
@@ -238,8 +233,7 @@ static int by_short_name(struct store *s, struct arena *a, const struct referenc
                 err_set(e, ERR_INVALID, "the name \"%s\" is ambiguous", r->path);
                 return err_hint(e, "There are %s.", names.s);
         }
-        db_end(&rows); /* once more, for its containers */
-        return found ? one(s, a, Q_IMAGE_BY_DIGEST, ret->digest, ret, e) : 0;
+        return found;
 }
 
 static int by_name(struct store *s, struct arena *a, const char *text, struct image *ret,
@@ -289,11 +283,19 @@ static int by_prefix(struct store *s, struct arena *a, const char *text, struct 
 int store_image_find(struct store *s, struct arena *a, const char *text, struct image *ret,
                      struct err *e)
 {
+        int found = store_hold(s, e);
+        enum hash_alg alg;
         struct image i;
-        int found = by_name(s, a, text, &i, e);
 
+        if (found < 0)
+                return -1;
+        if (digest_check(text, &alg) == 0)
+                found = one(s, a, Q_IMAGE_BY_DIGEST, text, &i, e);
+        if (found == 0)
+                found = by_name(s, a, text, &i, e);
         if (found == 0)
                 found = by_prefix(s, a, text, &i, e);
+        store_release(s);
         if (found < 0)
                 return -1;
         if (found == 0)

@@ -1,5 +1,5 @@
 /* S1: the index is made to tell what the disk tells. Within a transaction, so that others see the
- * old index or the new one.
+ * old index or the new one. Who makes one in memory, without the lock, leaves the disk as it is.
  *
  * Rows and records are compared by name: what both have is taken for equal, since records are only
  * ever replaced under the lock, and a rebuild starts with an empty index. */
@@ -42,8 +42,18 @@ static void discard(struct pass *p, int dir, const char *kind, const char *name,
         AUTO_FREE char *object = mem_printf("%s %s", kind, name);
 
         finding_add(p->findings, true, object, why, NULL);
+        if (!p->store->locked)
+                return;
         log_warning(p->store->log, "%s %s is dropped: %s", kind, name, why);
         trash_take(p->store, dir, name);
+}
+
+/* What a writer who was killed left: writers hold the lock, as we do. */
+static int drop_file(struct pass *p, int dir, const char *name)
+{
+        if (p->store->locked)
+                unlinkat(dir, name, 0);
+        return 0;
 }
 
 /* ---- layers ---- */
@@ -71,10 +81,8 @@ static int take_image(void *ctx, int dir, const char *name)
         struct err why = { 0 };
         struct image i;
 
-        if (*name == '.') { /* of a writer who was killed: writers hold the lock, as we do */
-                unlinkat(dir, name, 0);
-                return 0;
-        }
+        if (*name == '.')
+                return drop_file(p, dir, name);
         if (record_image_read(dir, name, &a, &i, &why) < 0 ||
             image_present(p->store, &i, &why) < 0 || index_image(p->store, &i, &why) < 0) {
                 /* A full disk is no reason to drop an image. */
@@ -100,10 +108,8 @@ static int take_ref(void *ctx, int dir, const char *name)
         const char *tag, *digest;
         AUTO_ROWS rows = { 0 };
 
-        if (*name == '.') {
-                unlinkat(dir, name, 0);
-                return 0;
-        }
+        if (*name == '.')
+                return drop_file(p, dir, name);
         if (record_ref_read(dir, name, &a, &tag, &digest, &why) < 0) {
                 discard(p, dir, "tag", name, why.chain);
                 return 0;
@@ -116,8 +122,7 @@ static int take_ref(void *ctx, int dir, const char *name)
                 return db_run(p->store, Q_REF_SET, p->e, "ss", tag, digest);
         case 0: /* its image was being removed, or dropped above */
                 log_debug(p->store->log, "tag %s has no image", tag);
-                unlinkat(dir, name, 0);
-                return 0;
+                return drop_file(p, dir, name);
         default:
                 return -1;
         }
@@ -133,10 +138,8 @@ static int take_container(void *ctx, int dir, const char *name)
         size_t n;
         int r;
 
-        if (*name == '.') {
-                unlinkat(dir, name, 0);
-                return 0;
-        }
+        if (*name == '.')
+                return drop_file(p, dir, name);
         r = fd_read_regular_at(dir, name, CONTAINER_RECORD_MAX, &text, &n);
         if (r < 0)
                 return err_sys(p->e, r, "cannot read the record of container %s", name);

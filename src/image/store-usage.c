@@ -12,19 +12,31 @@ struct count {
         struct err *e;
 };
 
+/* A blob or layer of an image that is in use: 1, 0; -1. */
+static int in_use(struct store *s, const char *object, struct err *e)
+{
+        AUTO_ROWS rows = { 0 };
+        int more, used = 0;
+
+        if (db_query(s, Q_USERS, &rows, e, "s", object) < 0)
+                return -1;
+        while (!used && (more = db_next(&rows)) > 0)
+                used = image_in_use(s, db_text(&rows, 0), e);
+        return more < 0 ? -1 : used;
+}
+
 static int count_blob(void *ctx, int dir, const char *name)
 {
         struct count *c = ctx;
         AUTO_FREE char *digest =
                 mem_printf("sha%s:%s", c->alg == HASH_SHA512 ? "512" : "256", name);
-        AUTO_ROWS rows = { 0 };
         struct stat st;
         int used;
 
         if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
-        if (db_query(c->store, Q_PINNED, &rows, c->e, "s", digest) < 0 ||
-            (used = db_next(&rows)) < 0)
+        used = in_use(c->store, digest, c->e);
+        if (used < 0)
                 return -1;
         c->usage->blobs.count++;
         c->usage->blobs.size += (uint64_t)st.st_blocks * 512;
@@ -92,7 +104,7 @@ static int count_stage(void *ctx, int dir, const char *name)
         size = tree_size(dir, name);
         c->usage->stages.count++;
         c->usage->stages.size += size;
-        if (c->store->lock >= 0 && stage_open(c->store, name, true, &g, NULL) == 0) {
+        if (c->store->writable && stage_open(c->store, name, true, &g, NULL) == 0) {
                 stage_keep(c->store, &g);
                 c->usage->stages.reclaimable += size;
         } else {
@@ -117,15 +129,18 @@ static int count_trash(void *ctx, int dir, const char *name)
 static int count_layers(struct count *c)
 {
         AUTO_ROWS rows = { 0 };
-        int more;
+        int more, used;
 
-        if (db_query(c->store, Q_USAGE, &rows, c->e, NULL) < 0)
+        if (db_query(c->store, Q_LAYERS, &rows, c->e, NULL) < 0)
                 return -1;
         while ((more = db_next(&rows)) > 0) {
-                uint64_t disk = (uint64_t)db_int(&rows, 1);
+                uint64_t disk = (uint64_t)db_int(&rows, 4);
 
+                used = in_use(c->store, db_text(&rows, 0), c->e);
+                if (used < 0)
+                        return -1;
                 c->usage->images.size += disk;
-                if (!db_int(&rows, 3))
+                if (!used)
                         c->usage->images.reclaimable += disk;
         }
         return more;

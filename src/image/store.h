@@ -1,31 +1,34 @@
 /* The store of images: what is on disk, and a SQLite index of it.
  *
  *   /var/lib/berth/              rootless: $XDG_DATA_HOME/berth
- *     berth.db, db.lock          the index; who writes or checkpoints it holds the flock (S4)
+ *     berth.db, db.lock          the index, and its lock and seal (S4, S1)
  *     blobs/ALGORITHM/HEX        manifests, configurations; layers' blobs only where asked for
  *     layers/KEY/                one unpacked layer (layer.h); KEY is its diffID's hex or, where
  *                                it leans on lower layers, its chainID's (store_layer_key)
  *     images/HEX                 one image: a JSON record; HEX is its manifest's
  *     records/ID                           a container's record: JSON, see store-container.h
  *     refs/HEX                   one tag: JSON {name, digest}; HEX is the SHA-256 of its name
+ *     sources/HEX                where the blobs of a layer come from; HEX is of its diffID
  *     stage/NAME/, NAME.lock     work in progress, under a flock held by who does it
  *     trash/                     what has been removed and is being deleted
  *
- * S1  What is on disk is the truth; the index is rebuilt from it. The index remembers the times
- *     of images/, refs/ and layers/, which every change of ours sets to a moment of its own
- *     choice: where they differ, somebody was killed between the change and the index, the power
- *     failed, or a stranger was at it. Whoever may write then makes the index agree again.
+ * S1  What is on disk is the truth; the index is made from it. A seal in db.lock says which
+ *     berth.db it is for, of which boot, and the times of images/, refs/, layers/ and records/,
+ *     which every change of ours sets to a moment of its own choice. Where they differ, somebody
+ *     was killed between a change and the index, or a stranger was at it: the index is made to
+ *     agree. Where the seal does not fit the file, its writer was killed, or the host was
+ *     restarted: it is made anew.
  * S2  Nothing is visible under its name before its size, digest and diffID are verified and its
  *     bytes are on disk: stage, verify, sync, rename, index, sync the directory.
  * S3  Removing: the record goes first, durably; then what it alone needed is renamed into trash/;
  *     deletion follows with no lock held, and is finished by whoever collects next.
- * S4  Writers and checkpoints (there is none on close) are serialised under one flock: SQLite
- *     before 3.51.3 can corrupt a WAL where two connections write or checkpoint at once. Readers
- *     need no lock.
+ * S4  One flock is all the locking of the index: exclusive for who changes it, shared for who
+ *     reads, and held for one change or one answer. Who may not open it reads an index of his own,
+ *     in memory.
  * S5  No lock is held across network, unpacking or unmounting, but that of the one stage entry
  *     being made.
- * S6  What is being added or used is protected from collection by a lease: pid, start time,
- *     expiry.
+ * S6  What is being added or used is protected from collection by a lease: a lock on a byte of
+ *     db.lock, which ends with its process.
  */
 #pragma once
 
@@ -176,11 +179,11 @@ int store_image_remove(struct store *s, const char *digest, bool wait, struct er
 /* ---- leases, collection, checks ---- */
 
 /* Protects from store_collect whatever nobody refers to: take it before looking for layers, end it
- * once the image is recorded. It ends with the process, after 24 hours, or with store_lease_end,
- * which also does a collection that had to wait for it. Where what is an image's manifest digest,
- * that image alone is in use, by a container, for as long as the process lives. */
-int store_lease(struct store *s, const char *what, int64_t *ret_id, struct err *e);
-void store_lease_end(struct store *s, int64_t id);
+ * once the image is recorded. It ends with the process, or with store_lease_end, which also does a
+ * collection that had to wait for it. Where what is an image's manifest digest, that image alone is
+ * in use: look for it again once it is leased. *ret is a descriptor. */
+int store_lease(struct store *s, const char *what, int *ret, struct err *e);
+void store_lease_end(struct store *s, int lease);
 struct collected {
         uint64_t layers, blobs, stages, bytes;
 };

@@ -284,8 +284,6 @@ static void test_images_and_names(void **state)
                 store_close(f->s);
                 f->s = NULL;
                 assert_int_equal(unlink(arena_printf(&f->a, "%s/berth.db", f->root)), 0);
-                unlink(arena_printf(&f->a, "%s/berth.db-wal", f->root));
-                unlink(arena_printf(&f->a, "%s/berth.db-shm", f->root));
                 reopen(f);
         }
         assert_sound(f);
@@ -404,7 +402,7 @@ static void test_leases_protect(void **state)
         struct collected c;
         struct image i;
         struct layer l;
-        int64_t pull, use;
+        int pull, use;
 
         assert_ok(f, store_lease(f->s, "pull", &pull, &f->e));
         assert_ok(f, store_lease(f->s, a, &use, &f->e));
@@ -435,7 +433,7 @@ static void test_leases_end_with_their_process(void **state)
         f->s = NULL;
         child = fork();
         if (child == 0) {
-                int64_t id;
+                int id;
 
                 _exit(store_open(f->root, &quiet, &f->s, NULL) < 0 ||
                       store_lease(f->s, "pull", &id, NULL) < 0);
@@ -462,6 +460,11 @@ static void test_changes_behind_the_index_are_seen(void **state)
         assert_sound(f);
 }
 
+static bool is_there(struct fixture *f, const char *name)
+{
+        return faccessat(store_dir(f->s), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static void test_a_damaged_index_is_made_again(void **state)
 {
         struct fixture *f = *state;
@@ -472,8 +475,15 @@ static void test_a_damaged_index_is_made_again(void **state)
                 "2>/dev/null",
                 "rm %1$s/berth.db && /usr/bin/python3 -c 'import sqlite3;"
                 "c=sqlite3.connect(\"%1$s/berth.db\");c.execute(\"create table x(y)\")'",
-                "rm %s/berth.db-wal",
                 "truncate -s 5000 %s/berth.db",
+                "truncate -s 0 %s/db.lock",
+                "rm %s/berth.db",
+                /* What a berth with a WAL left behind. */
+                "rm %1$s/berth.db; : >%1$s/db.lock; /usr/bin/python3 -c 'import os, sqlite3;"
+                "c=sqlite3.connect(\"%1$s/berth.db\");c.execute(\"pragma journal_mode=wal\");"
+                "c.execute(\"pragma application_id=1651668072\");"
+                "c.execute(\"create table images(x)\");c.commit();os._exit(0)'; "
+                "test -e %1$s/berth.db-wal",
         };
 
         add_image(f, "docker.io/library/a:1", 10, (const char *[]){ one, NULL });
@@ -492,8 +502,79 @@ static void test_a_damaged_index_is_made_again(void **state)
                         fail_msg("%s", command.s);
                 reopen(f);
                 assert_int_equal(count_images(f), 1);
+                assert_false(is_there(f, "berth.db-wal") || is_there(f, "berth.db-shm"));
                 assert_sound(f);
         }
+}
+
+/* As after a power cut: what is in the file need not be what was written. */
+static void test_another_boot(void **state)
+{
+        struct fixture *f = *state;
+        const char *one = add_layer(f, "one");
+        AUTO_FD int db = -1;
+        struct seal seal;
+
+        add_image(f, "docker.io/library/a:1", 10, (const char *[]){ one, NULL });
+        assert_int_equal(pread(f->s->lock, &seal, sizeof seal, 0), sizeof seal);
+        seal.boot[0] ^= 1;
+        assert_int_equal(pwrite(f->s->lock, &seal, sizeof seal, 0), sizeof seal);
+        db = openat(store_dir(f->s), "berth.db", O_WRONLY | O_CLOEXEC);
+        for (off_t at = 4096; at < (off_t)seal.size; at += 4096)
+                assert_int_equal(pwrite(db, "torn", 4, at), 4);
+        assert_int_equal(count_images(f), 1); /* the same process sees it, too */
+        reopen(f);
+        assert_int_equal(count_images(f), 1);
+        assert_int_equal(system(arena_printf(&f->a, "! ls %s | grep broken", f->root)), 0);
+        assert_sound(f);
+}
+
+/* Bits that a disk turns over change no time: SQLite finds them, one command fails at the most. */
+static void test_bits_turn_over(void **state)
+{
+        struct fixture *f = *state;
+        const char *one = add_layer(f, "one");
+        struct stat st;
+        int failed = 0;
+
+        add_image(f, "docker.io/library/a:1", 10, (const char *[]){ one, NULL });
+        assert_int_equal(fstatat(store_dir(f->s), "berth.db", &st, 0), 0);
+        for (off_t at = 0; at < st.st_size; at += 4096) {
+                AUTO_FD int db = openat(store_dir(f->s), "berth.db", O_WRONLY | O_CLOEXEC);
+                struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+                struct image *list;
+                size_t n;
+
+                assert_int_equal(fstat(db, &st), 0);
+                times[1] = st.st_mtim;
+                assert_int_equal(pwrite(db, "\x55\xaa\x55\xaa\x55\xaa\x55\xaa", 8, at), 8);
+                assert_int_equal(futimens(db, times), 0);
+                reopen(f);
+                if (store_images(f->s, &f->a, NULL, &list, &n, &f->e) < 0)
+                        failed++;
+                err_clear(&f->e);
+                reopen(f);
+                assert_int_equal(count_images(f), 1);
+        }
+        assert_true(failed > 0);
+        assert_sound(f);
+}
+
+/* A writer who is killed between the pages of a commit: its seal says so. */
+static void test_a_writer_is_killed(void **state)
+{
+        struct fixture *f = *state;
+        const char *one = add_layer(f, "one");
+        struct seal seal;
+
+        add_image(f, "docker.io/library/a:1", 10, (const char *[]){ one, NULL });
+        assert_int_equal(pread(f->s->lock, &seal, sizeof seal, 0), sizeof seal);
+        seal.state = 2;
+        assert_int_equal(pwrite(f->s->lock, &seal, sizeof seal, 0), sizeof seal);
+        assert_int_equal(truncate(arena_printf(&f->a, "%s/berth.db", f->root), 8192), 0);
+        reopen(f);
+        assert_int_equal(count_images(f), 1);
+        assert_sound(f);
 }
 
 static void test_check_finds_and_repairs(void **state)
@@ -591,7 +672,7 @@ static void test_usage(void **state)
         const char *one = add_layer(f, "one"), *two = add_layer(f, "two");
         const char *a = add_image(f, NULL, 10, (const char *[]){ one, NULL });
         struct usage u;
-        int64_t use;
+        int use;
 
         add_image(f, NULL, 20, (const char *[]){ one, two, NULL });
         assert_ok(f, store_lease(f->s, a, &use, &f->e));
@@ -622,6 +703,9 @@ int main(void)
                 TEST(test_leases_end_with_their_process),
                 TEST(test_changes_behind_the_index_are_seen),
                 TEST(test_a_damaged_index_is_made_again),
+                TEST(test_another_boot),
+                TEST(test_bits_turn_over),
+                TEST(test_a_writer_is_killed),
                 TEST(test_check_finds_and_repairs),
                 TEST(test_two_who_write),
                 TEST(test_reading_without_permission_to_write),

@@ -90,14 +90,15 @@ class Engine(kit.Berth):
             yield from (f"cgroup {c}" for c in cgroups_of(id))
 
     def destroy(self):
+        if not self.base.exists():
+            return
         with contextlib.suppress(AssertionError):
             self("rm", "-fa", timeout=60)
         for path in self.shared():
             kit.sh("umount", "-l", path, check=False)
         for id in {e["id"] for e in self.events() if e["type"] == "container"}:
             for group in sorted(cgroups_of(id), reverse=True):
-                with contextlib.suppress(OSError):
-                    os.rmdir(group)
+                end_group(group)
         shutil.rmtree(self.base, ignore_errors=True)
         if self.root.exists():
             shutil.rmtree(self.root, ignore_errors=True)
@@ -107,6 +108,20 @@ def cgroups_of(id):
     tops = [CGROUP, *(p for p in CGROUP.iterdir() if p.is_dir() and not p.is_symlink())]
     found = [t / f"berth-{id}" for t in tops] + [CGROUP / "system.slice" / f"berth-{id}.scope" / "container"]
     return [str(path) for path in found if path.is_dir()]
+
+
+def end_group(path):
+    """What a failed test left in a container's group, where `rm -f` found nothing to remove any more."""
+    for line in (pathlib.Path(path) / "cgroup.procs").read_text().split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(line), signal.SIGKILL)
+
+    def removed():
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+        return not os.path.exists(path)
+
+    eventually(removed, 2)
 
 
 class Watch:
@@ -140,8 +155,9 @@ class Watch:
 
     def end_all(self):
         for e in self.engines:
-            with contextlib.suppress(AssertionError):
-                e("rm", "-fa", timeout=60)
+            if e.base.exists():
+                with contextlib.suppress(AssertionError):
+                    e("rm", "-fa", timeout=60)
         for pid in set(kit.children()) - self.children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

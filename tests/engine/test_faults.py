@@ -238,7 +238,6 @@ def fill(path):
     return path
 
 
-@pytest.mark.xfail(reason="SQLite's mapped index gets SIGBUS on a full ext4: not solved", strict=False)
 def test_the_disk_is_full(engines, disk):
     """Upper directory, log and database are on one disk of 96 MB, full while a container runs."""
     small = disk(96)

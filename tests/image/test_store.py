@@ -93,8 +93,7 @@ class Struck:
         if verb in ("rmi", "untag", "prune", "collect"):
             self.berth("load", "-i", self.archives["new"]).ok()
         if verb == "open":  # with an index that has to be made
-            for name in ("berth.db", "berth.db-wal", "berth.db-shm"):
-                (self.berth.root / name).unlink(missing_ok=True)
+            (self.berth.root / "berth.db").unlink(missing_ok=True)
 
     def strike(self, verb, n, child=0, error=0):
         argv = [self.killer, "-k", str(child), "-o", str(self.report), *(["-e", str(error)] if error else []), str(n)]
@@ -163,7 +162,7 @@ steps = pytest.mark.parametrize("struck", full + sampled, indirect=True)
 @steps
 @pytest.mark.parametrize("verb", ["load", "tag", "untag", "rmi", "prune", "collect", "open"])
 def test_killed_at_each_call(struck, verb):
-    assert struck.walk(verb) >= 100 - struck.step
+    assert struck.walk(verb) >= 60 - struck.step
 
 
 @x86_64
@@ -196,8 +195,7 @@ def test_the_index_can_be_lost(berth, archives):
     berth("tag", "localhost/old:1", "example.com/x:2").ok()
     before = images(berth)
     assert len(before) == 2
-    for name in ("berth.db", "berth.db-wal", "berth.db-shm"):
-        (berth.root / name).unlink()
+    (berth.root / "berth.db").unlink()
     assert images(berth) == before
     berth.check()
 
@@ -208,11 +206,6 @@ def test_a_damaged_index_is_kept_aside(berth, archives, what):
     berth("load", "-i", archives["old"]).ok()
     before = images(berth)
     db = berth.root / "berth.db"
-    with sqlite3.connect(db) as other:
-        other.execute("pragma wal_checkpoint(truncate)")
-    other.close()
-    for name in ("berth.db-wal", "berth.db-shm"):
-        (berth.root / name).unlink(missing_ok=True)
     if what == "garbage":
         db.write_bytes(os.urandom(20_000))
     elif what == "foreign":
@@ -233,13 +226,20 @@ def test_a_damaged_index_is_kept_aside(berth, archives, what):
 
 
 @pytest.mark.fast
-def test_a_newer_index_is_refused(berth, archives):
+def test_an_index_of_another_berth_is_made_again(berth, archives):
     berth("load", "-i", archives["old"]).ok()
+    before = images(berth)
+    seal = bytearray((berth.root / "db.lock").read_bytes())
+    assert seal[8:16] == b"berth 3\0"
+    seal[14:15] = b"9"
+    (berth.root / "db.lock").write_bytes(seal)
     with sqlite3.connect(berth.root / "berth.db") as db:
-        db.execute("pragma user_version = 1000")
+        db.execute("drop table images")
     db.close()
-    result = berth("images")
-    assert result.code != 0 and "newer berth" in result.err and "--root" in result.err
+    result = berth("images", "--format", "json").ok()
+    assert (json.loads(result.out), result.err) == (before, "")
+    assert not [p for p in os.listdir(berth.root) if ".broken-" in p]
+    berth.check()
 
 
 @pytest.mark.fast
