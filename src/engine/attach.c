@@ -224,26 +224,17 @@ static void session_step(struct session *s)
                 take_input(s);
 }
 
-static void forwarded(sigset_t *set, const struct attach *a)
+void attach_signals(const struct attach *a, sigset_t *set)
 {
         static const int those[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
                                      SIGUSR1, SIGUSR2, SIGCONT, SIGALRM };
 
-        sigemptyset(set);
+        if (!a)
+                return;
         sigaddset(set, SIGWINCH);
         for (size_t i = 0; i < ARRAY_SIZE(those); i++)
                 if (a->forward_signals || those[i] == SIGHUP)
                         sigaddset(set, those[i]);
-}
-
-void attach_hold(const struct attach *a, sigset_t *ret_before)
-{
-        sigset_t set;
-
-        sigemptyset(&set);
-        if (a && a->forward_signals)
-                forwarded(&set, a);
-        sigprocmask(SIG_BLOCK, &set, ret_before);
 }
 
 int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret_end,
@@ -261,7 +252,8 @@ int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret
         }
         if (!a->tty)
                 s.nkeys = 0;
-        forwarded(&set, a);
+        sigemptyset(&set);
+        attach_signals(a, &set);
         sigprocmask(SIG_BLOCK, &set, &old);
         s.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (a->tty && a->in && tcgetattr(STDIN_FILENO, &saved) == 0) {

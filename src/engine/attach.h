@@ -28,9 +28,9 @@ int attach_open(int run, const struct attach *a, struct err *e);
  * request into sock; takes its answer. sock is closed where that is none. */
 void attach_request(int sock, const struct attach *a);
 int attach_accepted(int sock, struct err *e);
-/* With forward_signals, those wait from here on for attach_run(), which forwards them: before the
- * container starts, so that none is lost. */
-void attach_hold(const struct attach *a, sigset_t *ret_before);
+/* Adds to set the signals that attach_run() takes: block them before the container starts, so that
+ * none is lost. a may be NULL: none. */
+void attach_signals(const struct attach *a, sigset_t *set);
 /* Copies until the end; restores the terminal. pidfd: of the container's init, for signals; may
  * be -1. */
 int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret_end,

@@ -84,7 +84,7 @@ int ctr_read_only(const struct engine *g, struct arena *a, const struct ctr *c, 
 
 int ctr_root(struct engine *g, const struct ctr *c, int *ret_root, int *ret_lock, struct err *e)
 {
-        AUTO_FD int lock = ctr_lock(g, c->id, e);
+        AUTO_FD int lock = ctr_lock(g, c, e);
         struct ctr_state s;
         char path[64];
 

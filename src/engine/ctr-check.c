@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "engine/ctr-internal.h"
 #include "engine/settings.h"
+#include "engine/workspace.h"
 #include "image/store-container.h"
 #include "oci/container.h"
 #include "oci/runtime.h"
@@ -163,7 +164,7 @@ static void check_run_dir(struct check *c, const char *id)
 
         if (is_known(c, id) || monitor_lives(c, id))
                 return;
-        add(c, c->repair && ctr_remove_run_dir(c->g, id, &e) == 0,
+        add(c, c->repair && workspace_remove_run(c->g->places.run, id, &e) == 0,
             arena_printf(c->a, "run directory %.12s", id), "it is of no container",
             "--repair removes it; so does a reboot.");
 }

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "engine/ctr-internal.h"
 #include "engine/names.h"
+#include "engine/workspace.h"
 #include "image/store-container.h"
 #include "kernel/sys.h"
 #include "kernel/tree.h"
@@ -58,7 +59,7 @@ int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_requ
 /* Its monitor is dead, the container may not be. */
 static int stop_orphan(struct engine *g, const struct ctr *c, struct err *e)
 {
-        AUTO_FD int lock = ctr_lock(g, c->id, e);
+        AUTO_FD int lock = ctr_lock_any(g, c, e);
         struct runtime rt = runtime_of(g);
         struct ctr_state s;
 
@@ -188,11 +189,11 @@ int ctr_wait(struct engine *g, const struct ctr *c, int *ret_status, struct err 
 
 int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct err *e)
 {
-        AUTO_FD int lock = ctr_lock(g, c->id, e);
+        AUTO_FD int lock = ctr_lock(g, c, e);
         struct ctr renamed = *c;
         AUTO_BUF text = { 0 };
 
-        if (lock < 0 || ctr_exists(g, c, e) < 0)
+        if (lock < 0)
                 return -1;
         if (name_check(name) < 0)
                 return err_set(e, ERR_INVALID, "\"%s\" can't be a container's name", name);
@@ -205,18 +206,6 @@ int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct e
 }
 
 /* ---- removal (E3) ---- */
-
-int ctr_remove_run_dir(const struct engine *g, const char *id, struct err *e)
-{
-        AUTO_ARENA a = { 0 };
-        AUTO_FD int parent = open(arena_printf(&a, "%s/containers", g->places.run),
-                                  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = parent < 0 ? (errno == ENOENT ? 0 : -errno) : tree_remove(parent, id);
-
-        return r < 0 && r != -ENOENT
-                       ? err_sys(e, r, "cannot remove \"%s/containers/%s\"", g->places.run, id)
-                       : 0;
-}
 
 static int remove_dir(const struct engine *g, const char *id, struct err *e)
 {
@@ -260,16 +249,15 @@ static int bring_down(struct engine *g, const struct ctr *c, bool force, int64_t
         return 0;
 }
 
-/* Under the lock. A container without container.json is nobody's: who finds it so removes it
- * (workspace_sweep()), should we be killed on the way. */
-static int remove_all(struct engine *g, const struct ctr *c, struct err *e)
+/* Under the lock; dir -1: the directory is gone. Without container.json a container is nobody's:
+ * who finds it so removes it (workspace_sweep()), should we be killed on the way. */
+static int remove_all(struct engine *g, const struct ctr *c, int dir, struct err *e)
 {
         struct runtime rt = runtime_of(g);
-        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
-        bool was_there =
-                dir >= 0 && flock(dir, LOCK_EX) == 0 && unlinkat(dir, "container.json", 0) == 0;
+        bool was_there = dir >= 0 && unlinkat(dir, "container.json", 0) == 0;
 
-        if (runtime_delete(&rt, c->id, true, e) < 0 || ctr_remove_run_dir(g, c->id, e) < 0 ||
+        if (runtime_delete(&rt, c->id, true, e) < 0 ||
+            workspace_remove_run(g->places.run, c->id, e) < 0 ||
             store_container_remove(g->store, c->id, e) < 0 || remove_dir(g, c->id, e) < 0)
                 return err_in(e, "cannot remove container \"%s\"", c->name);
         if (was_there)
@@ -284,12 +272,13 @@ int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeou
 
                 if (bring_down(g, c, force, timeout_ms, e) < 0)
                         return -1;
-                AUTO_FD int lock = ctr_lock(g, c->id, e);
-                if (lock < 0)
+                AUTO_FD int lock = ctr_lock_any(g, c, e);
+                if (lock < 0 && e->code != ERR_NOT_FOUND)
                         return -1;
+                err_clear(e);
                 ctr_state(g, c, &s);
                 if (!ctr_is_up(&s) && !is_starting(&s))
-                        return remove_all(g, c, e);
+                        return remove_all(g, c, lock, e);
         }
         return err_set(e, ERR_STATE, "container \"%s\" is started again and again", c->name);
 }

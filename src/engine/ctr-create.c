@@ -255,7 +255,7 @@ static int settle(struct run *r, struct err *e)
         ctr_record_write(&c->ctr, c->o, &c->box, &text);
         if (ctr_record_read(c->a, arena_strdup(c->a, buf_str(&text)), &c->ctr, e) < 0)
                 return -1;
-        return workspace_settle(&r->workspace, buf_str(&text), text.len, e);
+        return workspace_settle(&r->workspace, buf_str(&text), text.len, c->standby, e);
 }
 
 static int join_others(struct run *r, struct err *e)
@@ -293,6 +293,7 @@ static const struct step create_steps[] = {
         { .make = join_others },
         { .make = find_image },
         { .make = step_settings },
+        { .make = step_signals, .undo = undo_signals },
         { .make = start_monitor, .undo = dismiss_monitor },
         { .make = hold_image, .undo = release_image },
         { .make = step_workspace, .undo = undo_workspace },
@@ -311,10 +312,24 @@ static const struct step create_steps[] = {
 
 /* ---- the whole ---- */
 
-/* *ret_root: the mounted root, the caller's, or -1 on failure. standby may be NULL; there is none
- * after a failure. */
+/* What outlives its creation, the caller's; nothing after a failure. */
+struct made {
+        int root;      /* mounted */
+        int dir;       /* its directory, locked (E1) */
+        sigset_t mask; /* signals as they were: they are held back, for who was not told of the
+                          container can't remove it */
+};
+
+static void made_done(struct made *m)
+{
+        m->root = fd_close(m->root);
+        m->dir = fd_close(m->dir);
+        sigprocmask(SIG_SETMASK, &m->mask, NULL);
+}
+
+/* standby: NULL where it is not to be started; there is none after a failure. */
 static int create(struct engine *g, struct arena *a, const struct ctr_options *o,
-                  struct standby *standby, struct ctr *ret, int *ret_root, struct err *e)
+                  struct standby *standby, struct ctr *ret, struct made *made, struct err *e)
 {
         struct creation c = { .g = g, .o = o, .a = a, .box = o->box, .standby = standby };
         size_t n;
@@ -345,47 +360,82 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
                 steps_undo(&c.run, create_steps, n);
         } else {
                 release_image(&c.run);
-                workspace_close(&c.run.workspace);
                 ctr_event(g, &c.ctr, "create", NULL, NULL);
-                *ret_root = TAKE_FD(c.run.mount);
+                *made = (struct made){ TAKE_FD(c.run.mount), TAKE_FD(c.run.workspace.dir),
+                                       c.run.mask };
+                workspace_close(&c.run.workspace);
                 *ret = c.ctr;
         }
         run_done(&c.run);
         return status;
 }
 
+/* A signal came before there was anything to send it to: all is undone, then it takes effect. */
+static int undo_if_ended(struct engine *g, const struct ctr *c, struct made *made, struct err *e)
+{
+        if (!signals_wait())
+                return 0;
+        made->dir = fd_close(made->dir);
+        ctr_remove(g, c, true, 0, &(struct err){ 0 });
+        return err_set(e, ERR_STATE, "ended by a signal before the container was there");
+}
+
 int ctr_create(struct engine *g, struct arena *a, const struct ctr_options *o, struct ctr *ret,
                struct err *e)
 {
-        AUTO_FD int root = -1;
+        struct made made;
+        int r;
 
-        return create(g, a, o, NULL, ret, &root, e);
+        if (create(g, a, o, NULL, ret, &made, e) < 0)
+                return -1;
+        r = undo_if_ended(g, ret, &made, e);
+        made_done(&made);
+        return r;
+}
+
+/* Where it can't be started, a container that removes itself goes, another stays, created. */
+static int launch(struct engine *g, const struct ctr *c, const struct attach *attach,
+                  struct standby *standby, struct made *made, int *ret_sock, struct err *e)
+{
+        int pair[2] = { -1, -1 }, r;
+
+        r = attach ? ctr_attach_pair(attach, pair, e) : 0;
+        if (r == 0)
+                r = ctr_launch(g, c, made->dir, standby, TAKE_FD(made->root), pair[1], e);
+        standby_dismiss(standby);
+        fd_close(pair[1]);
+        if (r == 0 && attach)
+                r = *ret_sock = attach_accepted(pair[0], e);
+        else
+                fd_close(pair[0]);
+        if (r < 0 && !c->auto_remove)
+                workspace_release(made->dir);
+        made->dir = fd_close(made->dir);
+        if (r < 0 && c->auto_remove)
+                ctr_remove(g, c, true, 0, &(struct err){ 0 });
+        return r < 0 ? -1 : 0;
 }
 
 int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
             const struct attach *attach, int *ret_sock, struct ctr *ret, struct err *e)
 {
         struct standby standby = { .sock = -1 };
-        int root = -1, pair[2] = { -1, -1 }, r;
-        sigset_t before;
+        struct made made;
+        sigset_t forwarded;
+        int r;
 
-        if (create(g, a, o, &standby, ret, &root, e) < 0)
+        sigemptyset(&forwarded);
+        attach_signals(attach, &forwarded);
+        if (create(g, a, o, &standby, ret, &made, e) < 0)
                 return -1;
-        r = attach ? ctr_attach_pair(attach, pair, e) : 0;
-        attach_hold(attach, &before);
-        if (r == 0)
-                r = ctr_launch(g, ret, &standby, root, pair[1], e);
-        else
-                fd_close(root);
-        standby_dismiss(&standby);
-        fd_close(pair[1]);
-        if (r == 0 && attach)
-                r = *ret_sock = attach_accepted(pair[0], e);
-        else
-                fd_close(pair[0]);
-        if (r < 0 && o->auto_remove)
-                ctr_remove(g, ret, true, 0, &(struct err){ 0 });
+        r = undo_if_ended(g, ret, &made, e);
+        sigprocmask(SIG_BLOCK, &forwarded, NULL);
         if (r < 0)
-                sigprocmask(SIG_SETMASK, &before, NULL);
-        return r < 0 ? -1 : 0;
+                standby_dismiss(&standby);
+        else
+                r = launch(g, ret, attach, &standby, &made, ret_sock, e);
+        if (r == 0) /* what comes from now on is for the container */
+                attach_signals(attach, &made.mask);
+        made_done(&made);
+        return r;
 }

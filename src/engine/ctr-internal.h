@@ -21,9 +21,10 @@ struct standby {
 int standby_start(struct standby *s, const struct ctr *c, struct err *e);
 void standby_dismiss(struct standby *s);
 /* Gives the monitor (started now, where none stands by) this root (passed on and closed; -1:
- * mounts it) and this client's socket (or -1). */
-int ctr_launch(struct engine *g, const struct ctr *c, struct standby *s, int root, int attach,
-               struct err *e);
+ * mounts it) and this client's socket (or -1). lock: ctr_lock()'s; no lock any more once the
+ * container runs. */
+int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *s, int root,
+               int attach, struct err *e);
 /* A connection for ctr_launch(), its request sent: ours, the monitor's. */
 int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e);
 /* box.ns: whose namespaces are joined becomes an id and a path; ERR_STATE where one isn't up. */
@@ -31,9 +32,8 @@ int ctr_join(struct engine *g, struct arena *a, struct sandbox *box, struct err 
 /* The record's member "joins"; and config.json in dir again, with their paths as they are now. */
 void ctr_join_record(const struct sandbox *box, struct json_writer *w);
 int ctr_rejoin(struct engine *g, const struct ctr *c, int dir, struct err *e);
-/* E1: a descriptor that holds the lock. */
-int ctr_lock(const struct engine *g, const char *id, struct err *e);
-/* Under the lock: 0 where the container is there still, else ERR_NOT_FOUND. */
-int ctr_exists(const struct engine *g, const struct ctr *c, struct err *e);
-int ctr_remove_run_dir(const struct engine *g, const char *id, struct err *e);
+/* E1: a descriptor of its directory that holds the lock. ERR_NOT_FOUND where it is gone. */
+int ctr_lock(const struct engine *g, const struct ctr *c, struct err *e);
+/* The same of one that may be half removed. */
+int ctr_lock_any(const struct engine *g, const struct ctr *c, struct err *e);
 char *duration_text(struct arena *a, int64_t ns);

@@ -16,44 +16,37 @@
 #include "image/snapshot.h"
 #include "monitor/monitor.h"
 
-#define LOCK_TRIES 100
+/* ---- the lock (E1) ---- */
 
-/* Whether fd is the lock still, and not one of a directory that was removed. */
-static bool is_lock(const struct engine *g, const char *id, int fd)
+/* Directories go last (E3): one that has no name any more was removed while we waited. */
+static bool is_removed(int dir)
 {
-        AUTO_FD int run = ctr_run_dir(g, id, false, &(struct err){ 0 });
-        struct stat ours, there;
+        struct stat st;
 
-        return run >= 0 && fstat(fd, &ours) == 0 && fstatat(run, "lock", &there, 0) == 0 &&
-               ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+        return fstat(dir, &st) < 0 || st.st_nlink == 0;
 }
 
-int ctr_lock(const struct engine *g, const char *id, struct err *e)
+int ctr_lock_any(const struct engine *g, const struct ctr *c, struct err *e)
 {
-        for (int tries = 0; tries < LOCK_TRIES; tries++) {
-                AUTO_FD int run = ctr_run_dir(g, id, true, e);
-                int fd;
+        AUTO_FD int dir = ctr_dir(g, c->id, e);
 
-                if (run < 0)
-                        return -1;
-                fd = openat(run, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-                if (fd >= 0 && flock(fd, LOCK_EX) == 0 && is_lock(g, id, fd))
-                        return fd;
-                if (fd < 0 && errno != ENOENT)
-                        break;
-                fd_close(fd); /* removed with its container while we waited for it */
-        }
-        return err_sys(e, errno, "cannot lock container \"%.12s\"", id);
+        if (dir < 0)
+                return -1;
+        while (flock(dir, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return err_sys(e, errno, "cannot lock container \"%s\"", c->name);
+        if (is_removed(dir))
+                return err_set(e, ERR_NOT_FOUND, "container \"%s\" has been removed", c->name);
+        return TAKE_FD(dir);
 }
 
-int ctr_exists(const struct engine *g, const struct ctr *c, struct err *e)
+int ctr_lock(const struct engine *g, const struct ctr *c, struct err *e)
 {
-        AUTO_ARENA a = { 0 };
-        const char *path = arena_printf(&a, "containers/%s/container.json", c->id);
+        AUTO_FD int dir = ctr_lock_any(g, c, e);
 
-        if (faccessat(store_dir(g->store), path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-                return 0;
-        return err_set(e, ERR_NOT_FOUND, "container \"%s\" has been removed", c->name);
+        if (dir >= 0 && faccessat(dir, "container.json", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return err_set(e, ERR_NOT_FOUND, "container \"%s\" has been removed", c->name);
+        return TAKE_FD(dir);
 }
 
 /* ---- the root ---- */
@@ -139,13 +132,14 @@ static int await(struct standby *s, struct err *e)
         return reap(s->pid);
 }
 
-static int launch_locked(struct engine *g, const struct ctr *c, struct standby *s, int root,
-                         int attach, struct err *e)
+/* lock: the container's directory, locked. The monitor gets the same descriptor and gives the lock
+ * back once it runs (E1): should we be killed meanwhile, nobody removes what it is starting. */
+static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct standby *s,
+                         int root, int attach, struct err *e)
 {
-        AUTO_FD int dir = ctr_dir(g, c->id, e);
-        AUTO_FD int run = dir < 0 ? -1 : ctr_run_dir(g, c->id, true, e);
+        AUTO_FD int run = ctr_run_dir(g, c->id, true, e);
         AUTO_FD int journal = run < 0 ? -1 : engine_journal(g, e);
-        const int fds[] = { dir, run, journal, root, attach };
+        const int fds[] = { lock, run, journal, root, attach };
         struct wire_order order = { .which = 1u << MONITOR_FD_BUNDLE | 1u << MONITOR_FD_RUN |
                                              1u << MONITOR_FD_JOURNAL | 1u << MONITOR_FD_ROOT |
                                              (attach < 0 ? 0 : 1u << MONITOR_FD_ATTACH) };
@@ -157,29 +151,21 @@ static int launch_locked(struct engine *g, const struct ctr *c, struct standby *
         return await(s, e);
 }
 
-int ctr_launch(struct engine *g, const struct ctr *c, struct standby *s, int root, int attach,
-               struct err *e)
+int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *s, int root,
+               int attach, struct err *e)
 {
-        AUTO_FD int lock = ctr_lock(g, c->id, e);
         AUTO_FD int mount = root;
         struct ctr_state state;
 
-        if (lock < 0)
-                return -1;
-        if (ctr_exists(g, c, e) < 0) {
-                ctr_remove_run_dir(g, c->id, &(struct err){ 0 });
-                return -1;
-        }
         ctr_state(g, c, &state);
         if (ctr_is_up(&state))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s already", c->name,
                                ctr_status_names[state.status]);
-        AUTO_FD int dir = ctr_dir(g, c->id, e);
-        if (dir < 0 || (root < 0 && ctr_rejoin(g, c, dir, e) < 0))
+        if (root < 0 && ctr_rejoin(g, c, lock, e) < 0)
                 return -1;
         if (mount < 0 && ctr_mount(g, c, &mount, e) < 0)
                 return -1;
-        return launch_locked(g, c, s, mount, attach, e);
+        return launch_locked(g, c, lock, s, mount, attach, e);
 }
 
 int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e)
@@ -194,11 +180,14 @@ int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach
               struct err *e)
 {
         struct standby standby = { .sock = -1 };
+        AUTO_FD int lock = ctr_lock(g, c, e);
         int pair[2] = { -1, -1 }, r;
 
+        if (lock < 0)
+                return -1;
         if (attach && ctr_attach_pair(attach, pair, e) < 0)
                 return -1;
-        r = ctr_launch(g, c, &standby, -1, pair[1], e);
+        r = ctr_launch(g, c, lock, &standby, -1, pair[1], e);
         fd_close(pair[1]);
         if (r == 0 && attach)
                 return (*ret_sock = attach_accepted(pair[0], e)) < 0 ? -1 : 0;

@@ -39,7 +39,7 @@ static void from_evidence(const struct engine *g, const struct ctr *c, struct ct
             json_parse(&a, text, len, NULL, &j, NULL) < 0)
                 return;
         json_to_i64(json_get(&j, "started"), &v);
-        if (v < s->monitor.started_ns)
+        if (s->monitor.started_ns && v != s->monitor.started_ns)
                 return; /* of an earlier life than the one that was lost */
         s->status = CTR_EXITED;
         s->monitor.started_ns = v;

@@ -97,8 +97,7 @@ static int set_restart(int dir, struct arena *a, enum restart_policy policy, int
 
 int ctr_update(struct engine *g, const struct ctr *c, const struct ctr_update *u, struct err *e)
 {
-        AUTO_FD int lock = ctr_lock(g, c->id, e);
-        AUTO_FD int dir = lock < 0 ? -1 : ctr_dir(g, c->id, e);
+        AUTO_FD int dir = ctr_lock(g, c, e);
         AUTO_BUF config = { 0 };
         AUTO_ARENA a = { 0 };
         struct ctr_state s;

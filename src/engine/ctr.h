@@ -11,17 +11,17 @@
  *   ctr.log, exits/  what the monitor writes: output, evidence of exits
  *
  * and a directory that a reboot takes along, RUN/containers/ID/: state.json and the socket ctl of
- * its monitor, `lock`.
+ * its monitor. It is made and removed under the lock, and only while the other one is there.
  *
- * E1  A container is changed (started, removed, renamed) by who holds the flock on
- * RUN/containers/ID/lock; it is held across
- *     neither a pull, nor an unmount, nor a stop.
+ * E1  A container is changed (started, removed, renamed) by who holds the flock on its directory;
+ *     it is held across neither a pull, nor an unmount, nor a stop. Who starts it shares the lock
+ *     with the monitor, which gives it back once the container runs: a starter may be killed.
  * E2  Its status is what its monitor says while that lives; else what is on disk: never started,
- * exited (by its last exit
- *     record), or lost: it ran, and its monitor died or the host was restarted.
- * E3  Removing goes: monitor and processes, run directory, index row and name, directory. Started
- * over after a kill it
- *     finds what is left. */
+ *     exited (by its last exit record), or lost: it ran, and its monitor died or the host was
+ *     restarted.
+ * E3  Removing goes: monitor, container.json, processes, run directory, index row and name,
+ *     directory. Without container.json it is nobody's, and whoever makes a container next goes on
+ *     with it where we were killed (workspace_sweep()). */
 #pragma once
 
 #include <stdbool.h>

@@ -38,6 +38,7 @@ struct run {
         struct secret_uses secrets;
         struct buf json; /* config.json */
         sigset_t mask;   /* of signals, before step_signals() held some back */
+        bool held;       /* it did: between two steps they end the creation, undone */
         int status;
 };
 
@@ -57,6 +58,8 @@ extern const struct step image_steps[];
 int step_settings(struct run *r, struct err *e);
 int step_signals(struct run *r, struct err *e);
 void undo_signals(struct run *r);
+/* Whether one that is held back has come. */
+bool signals_wait(void);
 int step_workspace(struct run *r, struct err *e);
 void undo_workspace(struct run *r);
 void print_workspace(struct run *r, struct buf *out);

@@ -51,7 +51,7 @@ static void signals_hold(sigset_t *ret_before)
 }
 
 /* Whether one of them waits. */
-static bool signals_wait(void)
+bool signals_wait(void)
 {
         sigset_t set;
 
@@ -63,6 +63,7 @@ static bool signals_wait(void)
 int step_signals(struct run *r, struct err *e)
 {
         signals_hold(&r->mask);
+        r->held = true;
         return 0;
 }
 
@@ -73,6 +74,18 @@ void undo_signals(struct run *r)
 }
 
 /* ---- the container's own directory ---- */
+
+/* store: NULL where they keep nothing in one. */
+static unsigned sweep(const struct sandbox_places *p, struct store *store, const char *containers)
+{
+        const struct workspace_places places = { .containers = containers,
+                                                 .store = store,
+                                                 .run = store ? p->run : NULL,
+                                                 .oci = p->oci,
+                                                 .log = p->log };
+
+        return workspace_sweep(&places);
+}
 
 /* With --plan only its path is made up. What others left when they were killed goes first. */
 int step_workspace(struct run *r, struct err *e)
@@ -88,7 +101,7 @@ int step_workspace(struct run *r, struct err *e)
                          r->s->name);
                 return 0;
         }
-        workspace_sweep(containers, r->store, r->p->log);
+        sweep(r->p, r->store, containers);
         return workspace_make(containers, &o, &r->workspace, e);
 }
 
@@ -137,8 +150,6 @@ int step_run(struct run *r, struct err *e)
 
         if (r->plan)
                 return runtime_plan(&rt, &o, r->plan, e);
-        if (signals_wait())
-                return err_set(e, ERR_STATE, "ended by a signal before the container started");
         sigprocmask(SIG_SETMASK, &r->mask, NULL);
         status = runtime_run(&rt, &o, &r->status, e);
         signals_hold(&unused);
@@ -259,6 +270,8 @@ int steps_make(struct run *r, const struct step *steps, size_t *ret_n, struct er
         for (*ret_n = 0; steps[*ret_n].make && !r->stop;) {
                 const struct step *s = &steps[(*ret_n)++];
 
+                if (r->held && signals_wait())
+                        return err_set(e, ERR_STATE, "ended by a signal before it was there");
                 if ((!r->plan || s->always) && s->make(r, e) < 0)
                         return -1;
                 if (r->plan && s->print)
@@ -308,10 +321,10 @@ int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct 
         return status;
 }
 
-unsigned sandbox_sweep(struct store *store, const char *run, const struct log *log)
+unsigned sandbox_sweep(const struct sandbox_places *p, struct store *store)
 {
         AUTO_ARENA a = { 0 };
 
-        return workspace_sweep(arena_printf(&a, "%s/containers", store_path(store)), store, log) +
-               workspace_sweep(arena_printf(&a, "%s/sandboxes", run), NULL, log);
+        return sweep(p, store, arena_printf(&a, "%s/containers", store_path(store))) +
+               sweep(p, NULL, arena_printf(&a, "%s/sandboxes", p->run));
 }

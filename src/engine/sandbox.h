@@ -86,4 +86,4 @@ int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct 
 
 /* Removes what was left by runs that were killed: containers, their cgroups and directories, in the
  * store and in the run directory. How many that were; what could not be removed is logged. */
-unsigned sandbox_sweep(struct store *store, const char *run, const struct log *log);
+unsigned sandbox_sweep(const struct sandbox_places *p, struct store *store);

@@ -22,7 +22,7 @@
 #include "oci/container.h"
 #include "oci/runtime.h"
 
-#define RECORD "record.json"
+#define RECORD WORKSPACE_RECORD
 #define RECORD_MAX 65536
 #define LASTING "container.json"
 /* Not ready yet: no container's id begins with it. */
@@ -112,11 +112,12 @@ int workspace_remove(struct workspace *w, struct err *e)
 }
 
 /* Before record.json goes, container.json is there: at no moment is it nobody's. */
-int workspace_settle(struct workspace *w, const char *container_json, size_t n, struct err *e)
+int workspace_settle(struct workspace *w, const char *container_json, size_t n, bool ours,
+                     struct err *e)
 {
         int r = fd_replace_at(w->dir, LASTING, container_json, n, 0600, 0);
 
-        if (r == 0 && unlinkat(w->dir, RECORD, 0) < 0)
+        if (r == 0 && !ours && workspace_release(w->dir) < 0)
                 r = -errno;
         return r < 0 ? err_sys(e, r, "cannot write the container's record") : 0;
 }
@@ -163,39 +164,84 @@ static bool maker_lives(const char *name)
         return digits && str_to_u32(digits, &pid) == 0 && kill((pid_t)pid, 0) == 0;
 }
 
-/* Whether it was there and is gone now. */
-static int sweep_one(int parent, const char *name, struct store *store, const struct log *log,
-                     struct err *e)
+static bool has(int dir, const char *name)
 {
-        AUTO_FD int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Whether it is a container that lasts; asked of each before anything is opened. */
+static bool lasts(int parent, const char *name)
+{
+        char path[NAME_MAX + sizeof "/" LASTING];
+        size_t n = (size_t)snprintf(path, sizeof path, "%s/", name);
+
+        snprintf(path + n, sizeof path - n, "%s", LASTING);
+        if (!has(parent, path))
+                return false;
+        snprintf(path + n, sizeof path - n, "%s", RECORD);
+        return !has(parent, path);
+}
+
+/* W2. Under the flock: whoever was at work has ended or gives it up. */
+static bool is_nobodys(struct arena *a, int dir, struct record *ret)
+{
+        int r = read_record(a, dir, ret);
+
+        if (r == 0) /* the pid alone tells nothing of a process in another pid namespace */
+                return !proc_alive(ret->pid, ret->start);
+        return !has(dir, LASTING); /* a monitor took it over, or somebody removes it */
+}
+
+int workspace_remove_run(const char *run, const char *id, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_FD int parent =
+                open(arena_printf(&a, "%s/containers", run), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = parent < 0 ? (errno == ENOENT ? 0 : -errno) : tree_remove(parent, id);
+
+        return r < 0 && r != -ENOENT ? err_sys(e, r, "cannot remove \"%s/containers/%s\"", run, id)
+                                     : 0;
+}
+
+/* In the order of ctr_remove(). */
+static int remove_traces(const struct workspace_places *p, const char *id, const char *oci,
+                         struct err *e)
+{
+        struct runtime rt = { .root = oci ? oci : p->oci, .log = p->log };
+
+        if (!container_id_ok(id))
+                return 0;
+        if (rt.root && runtime_delete(&rt, id, true, e) < 0)
+                return -1;
+        if (p->run && workspace_remove_run(p->run, id, e) < 0)
+                return -1;
+        return p->store ? store_container_remove(p->store, id, e) : 0;
+}
+
+/* Whether it was there and is gone now: 1. */
+static int sweep_one(const struct workspace_places *p, int parent, const char *name, struct err *e)
+{
+        AUTO_FD int dir = -1;
         AUTO_ARENA a = { 0 };
         struct record record = { 0 };
         int r;
 
+        if (lasts(parent, name) || maker_lives(name))
+                return 0;
+        dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (dir < 0)
                 return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open \"%s\"", name);
-        if (faccessat(dir, LASTING, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        if (flock(dir, LOCK_EX | LOCK_NB) < 0 || !is_nobodys(&a, dir, &record))
                 return 0;
-        r = read_record(&a, dir, &record);
-        /* W2. The pid alone tells nothing of a process in another pid namespace. */
-        if ((r == 0 ? proc_alive(record.pid, record.start) : maker_lives(name)) ||
-            flock(dir, LOCK_EX | LOCK_NB) < 0)
-                return 0;
-        if (r == 0 && record.oci && container_id_ok(name)) {
-                struct runtime rt = { .root = record.oci, .log = log };
-
-                if (runtime_delete(&rt, name, true, e) < 0)
-                        return -1;
-        }
-        if (store && container_id_ok(name) && store_container_remove(store, name, e) < 0)
+        if (remove_traces(p, name, record.oci, e) < 0)
                 return -1;
         r = tree_remove(parent, name);
         return r < 0 ? err_sys(e, r, "cannot remove \"%s\"", name) : 1;
 }
 
-unsigned workspace_sweep(const char *containers, struct store *store, const struct log *log)
+unsigned workspace_sweep(const struct workspace_places *p)
 {
-        AUTO_FD int parent = open(containers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int parent = open(p->containers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int copy = parent < 0 ? -1 : fcntl(parent, F_DUPFD_CLOEXEC, 0);
         DIR *d = copy < 0 ? NULL : fdopendir(copy);
         struct dirent *entry;
@@ -203,15 +249,16 @@ unsigned workspace_sweep(const char *containers, struct store *store, const stru
 
         while (d && (entry = readdir(d))) {
                 struct err e = { 0 };
+                int r;
 
                 if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
                         continue;
-                if (sweep_one(parent, entry->d_name, store, log, &e) < 0) {
+                r = sweep_one(p, parent, entry->d_name, &e);
+                if (r < 0) {
                         err_in(&e, "cannot clean up after container \"%s\"", entry->d_name);
-                        log_err(log, LOG_LEVEL_WARNING, &e);
-                } else if (faccessat(parent, entry->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
-                        gone++;
+                        log_err(p->log, LOG_LEVEL_WARNING, &e);
                 }
+                gone += r > 0;
         }
         if (d)
                 closedir(d);

@@ -33,6 +33,7 @@ enum {
         WORD_ID,
         WORD_BUNDLE,
         WORD_ROOT,
+        WORD_PARENT, /* the monitor's pid */
         WORD_COMMAND /* and on: an exec's; none: start the container */
 };
 static const char fd_letters[] = "012c";
@@ -92,6 +93,7 @@ static int child_start(const struct runtime *rt, const struct order *o, const st
                 .ret_pid = &r->pid,
                 .detach = true,
                 .no_subreaper = true,
+                .parent = (pid_t)strtol(o->words.v[WORD_PARENT], NULL, 10),
         };
         int status;
 
@@ -334,11 +336,13 @@ static int learn(struct life *l, const struct monitor_config *c, pid_t pid, stru
 int life_start(struct life *l, const struct monitor_config *c, struct streams *s,
                const char *program, struct err *e)
 {
-        const char *words[] = { c->id, c->bundle, c->oci_root };
+        char self[16];
+        const char *words[] = { c->id, c->bundle, c->oci_root, self };
         struct report report = { 0 };
         struct ends x;
         int r = -1;
 
+        snprintf(self, sizeof self, "%d", getpid());
         l->pidfd = -1;
         if (ends_make(&x, c, e) == 0 &&
             run_child(&l->spare, program, &(struct strings){ words, ARRAY_SIZE(words) },
@@ -347,11 +351,13 @@ int life_start(struct life *l, const struct monitor_config *c, struct streams *s
             (!c->tty || take_console(&x, e) == 0) && learn(l, c, report.pid, e) == 0) {
                 hand_over(&x, s, c->tty);
                 r = 0;
-        } else if (report.pid > 0) {
+        } else {
                 struct err ignored;
 
-                waitpid(report.pid, NULL, WNOHANG);
+                /* A runtime that was killed has told nothing of the init that it left. */
                 life_end(l, c, &ignored);
+                if (report.pid > 0)
+                        waitpid(report.pid, NULL, WNOHANG);
         }
         ends_close(&x);
         return r;
@@ -377,7 +383,7 @@ int life_end(struct life *l, const struct monitor_config *c, struct err *e)
 int life_exec(const struct monitor_config *c, const struct strings *command, int out,
               const char *program, pid_t *ret, struct err *e)
 {
-        const char *head[] = { c->id, c->bundle, c->oci_root };
+        const char *head[] = { c->id, c->bundle, c->oci_root, "0" };
         struct life_spare spare = LIFE_SPARE_NONE;
         struct report report = { 0 };
         AUTO_ARENA a = { 0 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -141,7 +142,7 @@ static void life_began(struct monitor *m)
         m->state.status = MONITOR_RUNNING;
         m->state.pid = m->life.pid;
         m->state.pid_start = m->life.pid_start;
-        m->state.started_ns = clock_now_ns();
+        m->state.started_ns = m->evidence.started_ns;
         m->state.finished_ns = 0;
         m->state.exit_code = 0;
         m->state.oom_killed = false;
@@ -158,6 +159,7 @@ static void failed_to_start(struct monitor *m, const struct err *e)
         snprintf(m->state.error, sizeof m->state.error, "%.255s", e->chain);
         m->state.exit_code = runtime_failure_status(e);
         m->state.pid = 0;
+        m->state.started_ns = m->evidence.started_ns; /* of the life before, if there was one */
         m->state.status = MONITOR_EXITED;
         save_state(m);
 }
@@ -208,6 +210,8 @@ static void start_again(struct monitor *m)
 
         if (!m->restart)
                 m->state.restarts++;
+        m->state.started_ns = clock_now_ns(); /* no exit record is of this life */
+        save_state(m);
         if (life_start(&m->life, &m->config, &m->streams, m->program, &e) == 0) {
                 life_began(m);
         } else {
@@ -564,7 +568,9 @@ static int set_up(struct monitor *m, struct err *e)
         m->evidence.name = m->config.name;
         m->evidence.kept = !m->config.auto_remove;
         m->state.status = MONITOR_STARTING;
+        m->state.started_ns = clock_now_ns();
         save_state(m);
+        unlinkat(MONITOR_FD_BUNDLE, "record.json", 0);
         return 0;
 }
 
@@ -632,6 +638,7 @@ int monitor_run(const char *program)
                 return 1;
         }
         life_began(&m);
+        flock(MONITOR_FD_BUNDLE, LOCK_UN);
         tell_starter(&e, m.life.pid);
         while (m.phase != PHASE_DONE)
                 loop_once(&m);

@@ -23,7 +23,7 @@
  * 0-2 are /dev/null. */
 enum monitor_fd {
         MONITOR_FD_STARTED = 3, /* socket: struct wire_order comes, struct wire_started goes */
-        MONITOR_FD_BUNDLE,      /* the container's directory */
+        MONITOR_FD_BUNDLE,      /* the container's directory; the lock on it until it runs */
         MONITOR_FD_RUN,         /* its run directory */
         MONITOR_FD_JOURNAL,     /* the directory of the journal of events */
         MONITOR_FD_ROOT,        /* a detached mount for rootfs/; may be closed */

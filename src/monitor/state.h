@@ -31,7 +31,8 @@ struct monitor_state {
         uint64_t pid_start;
         pid_t monitor;
         uint64_t monitor_start;
-        int64_t started_ns, finished_ns; /* since 1970; 0: not yet */
+        int64_t started_ns, finished_ns; /* since 1970; 0: not yet. started_ns is that of the life's
+                                            exit record, once it runs */
         int exit_code;
         bool oom_killed;
         unsigned restarts;

@@ -407,6 +407,15 @@ static int run_up(struct creation *c, struct foreground *f, int *ret_status, str
         return foreground_wait(f, c->launch.init, c->launch.pidfd, ret_status, e);
 }
 
+/* Whoever finds the parent dead removes what there is under our id, and looks no more. So once our
+ * directory is there, and will be found, the parent must still be. */
+static int check_parent(const struct create_options *o, struct err *e)
+{
+        if (o->parent == 0 || getppid() == o->parent)
+                return 0;
+        return err_set(e, ERR_STATE, "whoever started it has died");
+}
+
 int runtime_run(const struct runtime *rt, const struct create_options *o, int *ret_status,
                 struct err *e)
 {
@@ -422,7 +431,9 @@ int runtime_run(const struct runtime *rt, const struct create_options *o, int *r
                 goto out;
         if (!o->detach)
                 foreground_begin(&f, !o->no_subreaper);
-        r = run_up(&c, &f, ret_status, e);
+        r = check_parent(o, e);
+        if (r == 0)
+                r = run_up(&c, &f, ret_status, e);
         foreground_end(&f);
         if (r < 0)
                 creation_undo(&c);

@@ -40,6 +40,7 @@ struct create_options {
         bool no_pivot, no_new_keyring, no_subreaper;
         bool detach;    /* run: return once started */
         bool die_along; /* run: nobody could find the container again if we were killed */
+        pid_t parent;   /* run: for whom; where it has died, nothing is made; 0: for nobody */
         bool keep;      /* run: don't delete at the end */
         int64_t preserve_fds;
 };

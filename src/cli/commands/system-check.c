@@ -92,7 +92,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
         if (args->repair)
-                sandbox_sweep(g.store, g.places.run, &c->log);
+                sandbox_sweep(&g.places, g.store);
         r = store_check(g.store, &c->arena, args->deep, args->repair, &found, &n, e);
         if (r == 0)
                 r = ctr_check(&g, &c->arena, args->repair, &more, &nmore, e);

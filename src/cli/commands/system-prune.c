@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/system.h"
+#include "cli/ctr-args.h"
 #include "cli/image-remove.h"
 #include "cli/table.h"
 #include "engine/sandbox.h"
@@ -33,7 +34,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         AUTO_BUF warning = { 0 };
         struct image_filters f;
         uint64_t bytes = 0;
-        struct store *s;
+        struct engine g;
         int r;
 
         if (image_filters_parse(&c->arena, &args->filters, time(NULL), &f, e) < 0)
@@ -47,11 +48,11 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                              : "all dangling images");
         if (!args->force && !confirm(warning.s))
                 return 0;
-        if (store_open(c->globals.root, &c->log, &s, e) < 0)
+        if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        sandbox_sweep(s, ctx_runroot(c), &c->log);
-        r = images_prune(c, s, &f, args->all, COLLECT_WAIT | COLLECT_STAGES, &out, &bytes, e);
-        store_close(s);
+        sandbox_sweep(&g.places, g.store);
+        r = images_prune(c, g.store, &f, args->all, COLLECT_WAIT | COLLECT_STAGES, &out, &bytes, e);
+        engine_close(&g);
         if (r < 0)
                 return -1;
         buf_printf(&out, "Total reclaimed space: %s\n", text_size(&c->arena, bytes));

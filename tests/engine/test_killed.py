@@ -1,0 +1,167 @@
+"""Commands, monitors and runtimes killed at each of their system calls, by tests/faults/killer.c. Afterwards
+`ps` tells the truth, `rm -f` removes, the name is free, and nothing is left of anything.
+
+The whole walk takes minutes; the fast subset takes every 23rd step."""
+
+import contextlib
+import errno
+import os
+import signal
+
+import kit
+import pytest
+from enginekit import IMAGE, eventually, processes_of
+
+KILLER = kit.REPO / "tests" / "faults" / "killer.c"
+SYS_WRITE = 1
+ENDS = 3
+LASTS = "trap 'exit 5' TERM; while :; do sleep 0.05; done"
+
+full = [pytest.param(1, id="all")]
+sampled = [pytest.param(23, id="sampled", marks=pytest.mark.fast)]
+pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="killer.c knows x86_64 registers only")
+
+RUN = ("run", "-d", "--name", "m", IMAGE, "sh", "-c", LASTS)
+RUN_RM = ("run", "--rm", "--name", "m", IMAGE, "sh", "-c", f"exit {ENDS}")
+CREATE = ("create", "--name", "m", IMAGE, "sh", "-c", LASTS)
+COMMANDS = {  # what was there before, and what is struck
+    "run": ([], RUN),
+    "run-rm": ([], RUN_RM),
+    "create": ([], CREATE),
+    "start": ([CREATE], ("start", "m")),
+    "start-again": ([CREATE, ("start", "m"), ("stop", "-t", "0", "m")], ("start", "m")),
+    "stop": ([RUN], ("stop", "-t", "0", "m")),
+    "restart": ([RUN], ("restart", "-t", "0", "m")),
+    "kill": ([RUN], ("kill", "m")),
+    "pause": ([RUN], ("pause", "m")),
+    "unpause": ([RUN, ("pause", "m")], ("unpause", "m")),
+    "rename": ([RUN], ("rename", "m", "n")),
+    "update": ([RUN], ("update", "--restart", "always", "--pids-limit", "77", "m")),
+    "rm": ([CREATE], ("rm", "m")),
+    "rm-f": ([RUN], ("rm", "-f", "m")),
+}
+
+
+@pytest.fixture(scope="session")
+def killer(base):
+    program = base / "killer"
+    kit.sh("cc", "-O1", "-D_GNU_SOURCE", "-o", program, KILLER)
+    return program
+
+
+def go_on():
+    """The killer leaves a child of what it killed stopped, where that one had just been made."""
+    for pid in kit.children():
+        with contextlib.suppress(OSError):
+            if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] in "tT":
+                os.kill(pid, signal.SIGCONT)
+
+
+class Struck:
+    """An engine whose commands are struck in the middle again and again."""
+
+    def __init__(self, engine, killer, watch, step):
+        self.engine, self.killer, self.watch, self.step = engine, killer, watch, step
+        self.report = engine.base / "report"
+
+    def strike(self, words, n, child=0, error=0):
+        argv = [self.killer, "-k", child, "-o", self.report, *(["-e", error] if error else []), n]
+        binary, plain = self.engine.binary, self.engine.argv
+        self.engine.argv = lambda *args: [str(a) for a in argv] + [binary] + plain(*args)[1:]
+        try:
+            result = self.engine(*words, timeout=60)
+        finally:
+            del self.engine.argv
+        what, step, call = self.report.read_text().split()
+        assert what != "hung", (words, n, result)
+        return what, int(call), result
+
+    def untrue(self):
+        """What ps -a says and is not so."""
+        for row in self.engine.json("ps", "-a", "--format", "json"):
+            pids = processes_of(row["Id"])
+            if (row["Pid"] not in pids) if row["State"] in ("running", "paused") else (
+                    pids and row["State"] != "dead"):
+                return row, pids
+        return None
+
+    def settled(self, context):
+        """What was killed has come to rest: ps tells the truth then."""
+        go_on()
+        assert eventually(lambda: kit.children_reap() is not None and not self.untrue(), 10), (context, self.untrue())
+
+    def clean(self, context):
+        """All can be removed, the name is free, and whoever takes it finds nothing left of the last."""
+        removed = self.engine("rm", "-fa", timeout=60)
+        assert removed.code == 0, (context, removed)
+        made = self.engine("create", "--name", "m", IMAGE)
+        assert made.code == 0, (context, made)
+        assert self.engine("rm", "m").code == 0, context
+        check = self.engine("system", "check")
+        assert check.code == 0, (context, check)
+        leaks = self.watch.leaks()
+        assert not leaks, (context, leaks)
+
+    def walk(self, name, child=0, error=0, after=None):
+        """Strikes at every step until the command completes unharmed; how many steps there were."""
+        before, words = COMMANDS[name]
+        n = 0
+        while True:
+            for each in before:
+                self.engine(*each).ok()
+            what, call, result = self.strike(words, n, child, error)
+            context = (name, f"step {n}", f"call {call}", what, result)
+            if after and what != "completed":
+                after(context, call, result)
+            self.settled(context)
+            self.clean(context)
+            if what == "completed":
+                assert result.code == (ENDS if words == RUN_RM else 0), context
+                return n
+            n += self.step
+
+
+@pytest.fixture
+def struck(engine, killer, watch, request):
+    return Struck(engine, killer, watch, request.param)
+
+
+steps = pytest.mark.parametrize("struck", full + sampled, indirect=True)
+
+
+@steps
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_killed_at_each_call(struck, name):
+    assert struck.walk(name) >= struck.step
+
+
+@steps
+@pytest.mark.parametrize("name", ["run", "run-rm", "start", "start-again"])
+def test_the_monitor_killed_at_each_call(struck, name):
+    assert struck.walk(name, child=1) >= struck.step
+
+
+@steps
+@pytest.mark.parametrize("name", ["run", "run-rm", "start-again"])
+def test_the_runtime_killed_at_each_call(struck, name):
+    assert struck.walk(name, child=2) >= struck.step
+
+
+@steps
+@pytest.mark.parametrize("name", ["run", "run-rm"])
+def test_init_killed_at_each_call(struck, name):
+    assert struck.walk(name, child=3) >= struck.step
+
+
+@steps
+@pytest.mark.parametrize("name, child", [("run", 0), ("run", 1), ("run-rm", 0), ("create", 0), ("start", 0), ("start", 1),
+                                         ("stop", 0), ("rename", 0), ("update", 0), ("rm", 0), ("rm-f", 0)])
+def test_each_call_fails(struck, name, child):
+    """Each change fails once: the command succeeds all the same, or says why."""
+
+    def after(context, call, result):
+        assert result.code < 128, context
+        if result.code not in (0, ENDS) and call != SYS_WRITE:  # which may have been the message itself
+            assert result.err.strip(), context
+
+    assert struck.walk(name, child=child, error=errno.EIO, after=after) >= 10
