@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/commands/image.h"
+#include "engine/events.h"
 #include "image/manifest.h"
 
 void image_say_untagged(struct arena *a, const char *name, struct buf *out)
@@ -23,6 +24,7 @@ int image_remove_saying(struct store *s, struct arena *a, const struct image *i,
 {
         if (store_image_remove(s, i->digest, false, e) < 0)
                 return -1;
+        event_image(s, "remove", i, NULL);
         for (size_t k = 0; k < i->names.n; k++)
                 image_say_untagged(a, i->names.v[k], out);
         buf_printf(out, "Deleted: %s\n", i->id);

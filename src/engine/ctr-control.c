@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
+#include "engine/events.h"
 #include "engine/names.h"
 #include "engine/workspace.h"
 #include "image/store-container.h"
@@ -30,10 +31,8 @@ void ctr_event(const struct engine *g, const struct ctr *c, const char *action, 
                                .id = c->id,
                                .name = c->name,
                                .attributes = { attributes, key ? 2 : 1 } };
-        AUTO_FD int dir = engine_journal(g, &(struct err){ 0 });
 
-        if (dir >= 0)
-                journal_append(dir, &event);
+        event_append(g->store, &event);
 }
 
 static struct runtime runtime_of(const struct engine *g)

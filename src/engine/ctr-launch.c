@@ -138,7 +138,7 @@ static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct
                          int root, int attach, struct err *e)
 {
         AUTO_FD int run = ctr_run_dir(g, c->id, true, e);
-        AUTO_FD int journal = run < 0 ? -1 : engine_journal(g, e);
+        AUTO_FD int journal = run < 0 ? -1 : engine_journal(g->store, e);
         const int fds[] = { lock, run, journal, root, attach };
         struct wire_order order = { .which = 1u << MONITOR_FD_BUNDLE | 1u << MONITOR_FD_RUN |
                                              1u << MONITOR_FD_JOURNAL | 1u << MONITOR_FD_ROOT |

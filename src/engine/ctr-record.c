@@ -179,12 +179,12 @@ int ctr_run_dir(const struct engine *g, const char *id, bool make, struct err *e
         return fd < 0 ? err_sys(e, errno, "cannot open \"%s\"", path) : fd;
 }
 
-int engine_journal(const struct engine *g, struct err *e)
+int engine_journal(const struct store *s, struct err *e)
 {
-        int dir = store_dir(g->store), fd;
+        int dir = store_dir(s), fd;
 
         if (mkdirat(dir, "events", 0700) < 0 && errno != EEXIST)
-                return err_sys(e, errno, "cannot make \"%s/events\"", store_path(g->store));
+                return err_sys(e, errno, "cannot make \"%s/events\"", store_path(s));
         fd = openat(dir, "events", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? err_sys(e, errno, "cannot open \"%s/events\"", store_path(g->store)) : fd;
+        return fd < 0 ? err_sys(e, errno, "cannot open \"%s/events\"", store_path(s)) : fd;
 }

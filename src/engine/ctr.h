@@ -155,4 +155,4 @@ int ctr_inspect(struct engine *g, const struct ctr *c, struct json_writer *w, st
 void ctr_event(const struct engine *g, const struct ctr *c, const char *action, const char *key,
                const char *value);
 /* The directory of the journal (made where missing), for events. */
-int engine_journal(const struct engine *g, struct err *e);
+int engine_journal(const struct store *s, struct err *e);

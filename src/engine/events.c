@@ -13,8 +13,46 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
+#include "image/manifest.h"
 
 #define CHUNK 65536
+
+/* ---- writing ---- */
+
+void event_append(const struct store *s, const struct event *event)
+{
+        AUTO_FD int dir = engine_journal(s, &(struct err){ 0 });
+
+        if (dir >= 0)
+                journal_append(dir, event);
+}
+
+void event_image(const struct store *s, const char *action, const struct image *i, const char *name)
+{
+        const char *id = i->id ? i->id : i->digest;
+        const struct event event = { .type = "image",
+                                     .action = action,
+                                     .id = digest_check(id, NULL) == 0 ? digest_hex(id) : id,
+                                     .name = name         ? name
+                                             : i->names.n ? i->names.v[0]
+                                                          : "" };
+
+        event_append(s, &event);
+}
+
+void event_volume(const struct store *s, const char *action, const char *name)
+{
+        struct key_value driver = { "driver", "local" };
+        const struct event event = { .type = "volume",
+                                     .action = action,
+                                     .id = name,
+                                     .name = name,
+                                     .attributes = { &driver, 1 } };
+
+        event_append(s, &event);
+}
+
+/* ---- reading ---- */
 
 struct tail {
         const struct event_query *q;
@@ -153,7 +191,7 @@ static int follow(struct tail *t, int watch, struct err *e)
 
 int events_read(const struct engine *g, const struct event_query *q, struct err *e)
 {
-        AUTO_FD int dir = engine_journal(g, e);
+        AUTO_FD int dir = engine_journal(g->store, e);
         AUTO_FD int watch = q->follow ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
         struct tail *t;
         int status = 0;

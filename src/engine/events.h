@@ -1,5 +1,5 @@
-/* Reading the journal of events (monitor/journal.h): what was, and then what comes, across
- * rotations, each event once and in order. */
+/* The journal of events (monitor/journal.h). Reading: what was, and then what comes, across
+ * rotations, each event once and in order. Writing, for what monitors know nothing of. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,6 +8,8 @@
 #include "base/err.h"
 #include "codec/json.h"
 #include "engine/ctr.h"
+#include "image/store.h"
+#include "monitor/journal.h"
 
 struct event_query {
         int64_t since, until; /* ns since 1970; 0: no limit */
@@ -20,3 +22,12 @@ struct event_query {
         void *ctx;
 };
 int events_read(const struct engine *g, const struct event_query *q, struct err *e);
+
+/* Writing. What happened has happened: that it can't be written down is nobody's failure. */
+void event_append(const struct store *s, const struct event *event);
+/* action: pull, push, tag, untag, remove, import, load, save. The id is told without "sha256:", as
+ * those of containers. name: the one that it happened to, NULL: the image's own. */
+void event_image(const struct store *s, const char *action, const struct image *i,
+                 const char *name);
+/* action: create, remove, prune. */
+void event_volume(const struct store *s, const char *action, const char *name);

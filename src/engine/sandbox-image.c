@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/events.h"
 #include "engine/sandbox-internal.h"
 #include "image/snapshot.h"
 #include "kernel/mount.h"
@@ -75,8 +76,10 @@ static int pull(struct run *r, struct err *e)
         bool changed;
 
         if (image_pull(r->store, &r->arena, r->s->image, &r->s->pull, r->s->watcher, r->p->log,
-                       &r->image, &changed, e) < 0 ||
-            choose(r, e) < 0)
+                       &r->image, &changed, e) < 0)
+                return -1;
+        event_image(r->store, "pull", &r->image, r->s->image);
+        if (choose(r, e) < 0)
                 return -1;
         /* An image of one platform has no index to choose from. */
         if (r->s->platform_given && platform_match(&want, &r->image.platform) < 0)

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
+#include "engine/events.h"
 #include "engine/names.h"
 #include "engine/settings.h"
 #include "kernel/resolve.h"
@@ -93,7 +94,7 @@ static int write_record(int dir, const char *name, const struct key_values *labe
 }
 
 /* V1. 0, -EEXIST or another -errno. */
-static int make(int all, const char *name, const struct key_values *labels)
+static int make(struct store *s, int all, const char *name, const struct key_values *labels)
 {
         char fresh[48];
         int r;
@@ -108,8 +109,10 @@ static int make(int all, const char *name, const struct key_values *labels)
                             fchmodat(dir, "_data", 0755, 0) < 0
                     ? -errno
                     : write_record(dir, name, labels);
-        if (r == 0 && renameat2(all, fresh, all, name, RENAME_NOREPLACE) == 0)
+        if (r == 0 && renameat2(all, fresh, all, name, RENAME_NOREPLACE) == 0) {
+                event_volume(s, "create", name);
                 return 0;
+        }
         r = r < 0 ? r : -errno;
         tree_remove(all, fresh);
         return r;
@@ -122,7 +125,7 @@ int volume_create(struct store *s, const char *name, const struct key_values *la
 
         if (all < 0)
                 return -1;
-        r = make(all, name, labels);
+        r = make(s, all, name, labels);
         if (r == -EEXIST)
                 return err_set(e, ERR_EXISTS, "a volume with the name \"%s\" exists", name);
         return r < 0 ? err_sys(e, r, "cannot make volume \"%s\"", name) : 0;
@@ -137,7 +140,9 @@ int volume_use(struct store *s, const char *name, int *ret_dir, struct err *e)
                 return -1;
         for (int i = 0; i < TRIES; i++) {
                 AUTO_FD int dir = open_dir(all, name);
-                int r = dir < 0 && errno == ENOENT ? make(all, name, NULL) : dir < 0 ? -errno : 0;
+                int r = dir < 0 && errno == ENOENT ? make(s, all, name, NULL)
+                        : dir < 0                  ? -errno
+                                                   : 0;
 
                 if (r < 0 && r != -EEXIST)
                         return err_sys(e, r, "cannot make volume \"%s\"", name);
@@ -354,7 +359,11 @@ static int remove_unused(struct engine *g, struct arena *a, const char *name, st
                         users.v[0], users.n > 1 ? " and others" : "");
                 return err_hint(e, "remove the container first, or both with --force");
         }
-        r = renameat(all, name, all, gone) < 0 ? -errno : tree_remove(all, gone);
+        r = renameat(all, name, all, gone) < 0 ? -errno : 0;
+        if (r == 0) {
+                event_volume(g->store, "remove", name);
+                r = tree_remove(all, gone);
+        }
         return r < 0 ? err_sys(e, r, "cannot remove volume \"%s\"", name) : 0;
 }
 

@@ -54,3 +54,50 @@ def test_ends_with_its_reader(engine):
     stream = engine.popen("events", stdout=subprocess.PIPE)
     stream.stdout.close()
     assert stream.wait(10) == 0
+
+
+def since(engine, n):
+    return [(e["type"], e["action"], e["name"]) for e in engine.events()[n:]]
+
+
+def test_images_and_volumes(engine):
+    n = len(engine.events())
+    archive = engine.base / "bb.tar"
+    engine("tag", IMAGE, "localhost/more:1").ok()
+    engine("save", "-o", archive, "localhost/more:1").ok()
+    engine("untag", IMAGE, "localhost/more:1").ok()
+    engine("load", "-q", "-i", archive).ok()
+    engine("rmi", "localhost/more:1").ok()
+    with open(engine.base / "fs.tar", "wb") as to:
+        subprocess.run(["tar", "-C", engine.base, "-c", "bb.tar"], stdout=to, check=True)
+    engine("import", engine.base / "fs.tar", "localhost/imported:1").ok()
+    engine("rmi", "localhost/imported:1").ok()
+    engine("volume", "create", "v1").ok()
+    engine.run("--rm", "-v", "v2:/v", IMAGE, "true").ok()
+    engine("volume", "rm", "v1", "v2").ok()
+    seen = [e for e in since(engine, n) if e[0] != "container"]
+    more = "localhost/more:1"
+    assert [e for e in seen if e[0] == "image"] == [
+        ("image", "tag", more), ("image", "save", IMAGE), ("image", "untag", more), ("image", "load", more),
+        ("image", "untag", more), ("image", "import", "localhost/imported:1"),
+        ("image", "remove", "localhost/imported:1")]
+    assert [e for e in seen if e[0] == "volume"] == [
+        ("volume", "create", "v1"), ("volume", "create", "v2"), ("volume", "remove", "v1"),
+        ("volume", "remove", "v2")]
+    id = engine.json("image", "inspect", IMAGE)[0]["Id"].removeprefix("sha256:")
+    past = ["events", "--no-stream", "--since", "10m", "--format", "{{.Type}} {{.Action}} {{.ID}} {{.Name}}"]
+    assert f"image tag {id} {more}" in engine(*past, "--filter", "type=image").ok().out.splitlines()
+    assert engine(*past, "--filter", "volume=v1").ok().out == "volume create v1 v1\nvolume remove v1 v1\n"
+    # docker's and podman's words
+    assert engine(*past, "--filter", "type=volume", "--filter", "event=destroy").ok().out.count("remove") >= 2
+    assert engine(*past, "--filter", "event=delete").ok().out.splitlines()[-1].startswith("image remove")
+    (archive.unlink(), (engine.base / "fs.tar").unlink())
+
+
+def test_health_status(engine):
+    engine.up("sleep", "1000", flags=["--name", "web", "--health-cmd", "true", "--health-interval", "1h"])
+    engine("healthcheck", "run", "web").ok()
+    past = ["events", "--no-stream", "--since", "1m", "--filter", "container=web"]
+    last = engine(*past, "--format", "{{.Action}} {{.HealthStatus}}").ok().out.splitlines()[-1]
+    assert last == "health_status healthy"
+    engine("rm", "-f", "web").ok()

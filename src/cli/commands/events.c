@@ -25,7 +25,8 @@ static const struct events_args defaults = { .stream = true, .no_trunc = true };
 
 static const struct opt opts[] = {
         LIST(struct events_args, filters, 'f', "filter", "KEY=VALUE",
-             "Show those alone that pass: event (or action), container, image, type, label"),
+             "Show those alone that pass: event (or action), container, image, volume, "
+             "type, label"),
         STR(struct events_args, format, 0, "format", "TEMPLATE",
             "Print by a Go template such as {{.Action}}, or `json`"),
         FLAG(struct events_args, no_stream, 0, "no-stream", "Show what was, and end"),
@@ -129,8 +130,20 @@ static struct view view_of(struct showing *s, const struct json *j)
 
 /* ---- filters ---- */
 
+/* Where docker or podman call something else than we do. */
 static bool match_action(const struct view *v, const char *want)
 {
+        static const struct {
+                const char *type, *theirs, *ours;
+        } names[] = {
+                { "container", "destroy", "remove" }, { "container", "died", "die" },
+                { "image", "delete", "remove" },      { "image", "loadfromarchive", "load" },
+                { "volume", "destroy", "remove" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (str_eq(names[i].type, v->type) && str_eq(names[i].theirs, want))
+                        want = names[i].ours;
         return str_eq(v->action, want);
 }
 static bool match_container(const struct view *v, const char *want)
@@ -147,6 +160,10 @@ static bool match_image(const struct view *v, const char *want)
         if (at && (at == v->image || at[-1] == '/') && (!after || after == ':' || after == '@'))
                 return true;
         return str_eq(v->type, "image") && strncmp(v->id, want, strlen(want)) == 0;
+}
+static bool match_volume(const struct view *v, const char *want)
+{
+        return str_eq(v->type, "volume") && str_eq(v->name, want);
 }
 static bool match_type(const struct view *v, const char *want)
 {
@@ -175,8 +192,9 @@ static const struct filter {
         const char *key;
         bool (*match)(const struct view *v, const char *value);
 } filters[] = {
-        { "event", match_action }, { "action", match_action }, { "container", match_container },
-        { "image", match_image },  { "type", match_type },     { "label", match_label },
+        { "event", match_action },  { "action", match_action }, { "container", match_container },
+        { "image", match_image },   { "type", match_type },     { "label", match_label },
+        { "volume", match_volume },
 };
 
 static const struct filter *filter_of(const char *text, const char **ret_value)
@@ -199,8 +217,9 @@ static int check_filters(const struct strings *list, struct err *e)
         for (size_t i = 0; i < list->n; i++)
                 if (!filter_of(list->v[i], &value)) {
                         err_set(e, ERR_INVALID, "--filter: \"%s\" is not known", list->v[i]);
-                        return err_hint(e, "known are event, action, container, image, type and "
-                                           "label, each with =VALUE");
+                        return err_hint(e,
+                                        "known are event, action, container, image, volume, type "
+                                        "and label, each with =VALUE");
                 }
         return 0;
 }
@@ -273,6 +292,8 @@ static void put_object(const struct view *v, bool template, struct buf *out)
                                      json_str(json_get(v->attributes, "exitCode"), ""));
                 else
                         json_put_null(&w, "ContainerExitCode");
+                json_put_str(&w, "HealthStatus",
+                             json_str(json_get(v->attributes, "health_status"), ""));
         }
         json_close(&w, '}');
 }
@@ -379,7 +400,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 const struct command cmd_events = {
         .name = "events",
         .alias = { "system events" },
-        .help = "Show what happens to containers and images",
+        .help = "Show what happens to containers, images and volumes",
         .about = "It begins with what happens from now on, or with --since, and goes on until it "
                  "is interrupted or --until has come. The journal that it reads outlives reboots; "
                  "each event is in it once, in order.",

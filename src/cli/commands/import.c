@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/import.h"
+#include "engine/events.h"
 #include "image/import.h"
 #include "image/reference.h"
 
@@ -58,6 +59,8 @@ static int import(struct ctx *c, const struct import_options *o, int input, stru
         if (store_open(c->globals.root, &c->log, &s, e) < 0)
                 return -1;
         r = image_import(s, &c->arena, input, o, &c->log, &image, e);
+        if (r == 0)
+                event_image(s, "import", &image, o->name);
         store_close(s);
         if (r < 0)
                 return -1;

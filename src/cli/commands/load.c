@@ -8,6 +8,7 @@
 #include "cli/berth.h"
 #include "cli/commands/load.h"
 #include "cli/progress.h"
+#include "engine/events.h"
 #include "image/archive.h"
 
 struct load_args {
@@ -27,11 +28,12 @@ static const struct opt opts[] = {
         {}
 };
 
-static void print(const struct archive_loaded *v, size_t n)
+static void report(const struct store *s, const struct archive_loaded *v, size_t n)
 {
         AUTO_BUF out = { 0 };
 
         for (size_t i = 0; i < n; i++) {
+                event_image(s, "load", &(struct image){ .id = v[i].id, .names = v[i].names }, NULL);
                 for (size_t k = 0; k < v[i].names.n; k++)
                         buf_printf(&out, "Loaded image: %s\n", v[i].names.v[k]);
                 if (v[i].names.n == 0)
@@ -77,7 +79,7 @@ static int load(struct ctx *c, struct store *s, const struct load_args *args, st
         progress_free(progress);
         if (r < 0)
                 return err_in(e, "cannot load \"%s\"", args->input ? args->input : "-");
-        print(loaded, n);
+        report(s, loaded, n);
         return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "cli/berth.h"
 #include "cli/progress.h"
 #include "cli/registry-args.h"
+#include "engine/events.h"
 #include "image/archive.h"
 #include "image/pull.h"
 #include "image/registry-config.h"
@@ -107,6 +108,7 @@ static int pull_one(struct session *s, const char *name, struct err *e)
         if (image_pull(s->store, &s->c->arena, name, &s->options, progress_watcher(s->progress),
                        &s->c->log, &image, &changed, e) < 0)
                 return -1;
+        event_image(s->store, "pull", &image, name);
         print_id(&image);
         return 0;
 }
@@ -161,8 +163,12 @@ static int pull_place(struct session *s, const struct archive_place *place, stru
         if (archive_load_place(s->store, &s->c->arena, place, &o, progress_watcher(s->progress),
                                &s->c->log, &loaded, &n, e) < 0)
                 return -1;
-        for (size_t i = 0; i < n; i++)
-                print_id(&(struct image){ .id = loaded[i].id });
+        for (size_t i = 0; i < n; i++) {
+                const struct image image = { .id = loaded[i].id, .names = loaded[i].names };
+
+                event_image(s->store, "load", &image, NULL);
+                print_id(&image);
+        }
         return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "cli/commands/manifest.h"
 #include "cli/progress.h"
 #include "cli/registry-args.h"
+#include "engine/events.h"
 #include "image/archive.h"
 #include "image/manifest-list.h"
 #include "image/push.h"
@@ -158,6 +159,7 @@ static int push_to(struct session *s, const struct image *i, const struct refere
         if (image_push(s->store, a, i, to, &s->options, progress_watcher(s->progress), &s->c->log,
                        &pushed, e) < 0)
                 return -1;
+        event_image(s->store, "push", i, reference_str(a, to));
         if (!pushed.exact && !s->args->quiet)
                 log_warning(&s->c->log,
                             "the registry has a manifest of its own: its digest is another than "
@@ -229,8 +231,11 @@ static int push_to_place(struct session *s, const struct image *i, const struct 
                 reference_default(&s->c->arena, &r);
                 name = reference_str(&s->c->arena, &r);
         }
-        return archive_save(s->store, &image, 1, p->path, -1, &o, progress_watcher(s->progress),
-                            &s->c->log, &exact, e);
+        if (archive_save(s->store, &image, 1, p->path, -1, &o, progress_watcher(s->progress),
+                         &s->c->log, &exact, e) < 0)
+                return -1;
+        event_image(s->store, "save", i, NULL);
+        return 0;
 }
 
 static int push(struct session *s, int argc, char **argv, struct err *e)

@@ -11,6 +11,7 @@
 #include "cli/image-list.h"
 #include "cli/image-remove.h"
 #include "cli/table.h"
+#include "engine/events.h"
 #include "image/reference.h"
 
 /* podman's. */
@@ -84,6 +85,7 @@ static int remove_one(struct ctx *c, struct store *s, const struct rmi_args *arg
         if (name && !strchr(name, '@') && tags > 1) {
                 if (store_untag(s, name, e) < 0)
                         return -1;
+                event_image(s, "untag", &i, name);
                 image_say_untagged(&c->arena, name, out);
                 return 0;
         }

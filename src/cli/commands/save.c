@@ -8,6 +8,7 @@
 #include "cli/berth.h"
 #include "cli/commands/save.h"
 #include "cli/progress.h"
+#include "engine/events.h"
 #include "image/archive.h"
 #include "image/reference.h"
 
@@ -121,6 +122,8 @@ static int save(struct ctx *c, struct store *s, const struct save_args *args, in
         progress_free(progress);
         if (r < 0)
                 return -1;
+        for (size_t i = 0; i < n; i++)
+                event_image(s, "save", images[i].image, NULL);
         if (!exact && !args->quiet)
                 log_warning(&c->log, "the archive has a manifest of its own: the layers' original "
                                      "blobs are not kept here, so its digest is another; image "

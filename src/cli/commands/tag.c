@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/image.h"
+#include "engine/events.h"
 #include "image/reference.h"
 #include "image/store.h"
 
@@ -33,6 +34,7 @@ static int tag(struct ctx *c, struct store *s, int argc, char **argv, struct err
                 if (full_name(&c->arena, argv[k], &name, e) < 0 ||
                     store_tag(s, name, i.digest, e) < 0)
                         return -1;
+                event_image(s, "tag", &i, name);
         }
         return 0;
 }
@@ -43,9 +45,13 @@ static int untag(struct ctx *c, struct store *s, int argc, char **argv, struct e
 
         if (store_image_find(s, &c->arena, argv[0], &i, e) < 0)
                 return -1;
-        for (size_t k = 0; argc == 1 && k < i.names.n; k++)
-                if (!strchr(i.names.v[k], '@') && store_untag(s, i.names.v[k], e) < 0)
+        for (size_t k = 0; argc == 1 && k < i.names.n; k++) {
+                if (strchr(i.names.v[k], '@'))
+                        continue;
+                if (store_untag(s, i.names.v[k], e) < 0)
                         return -1;
+                event_image(s, "untag", &i, i.names.v[k]);
+        }
         for (int k = 1; k < argc; k++) {
                 const char *name;
 
@@ -60,6 +66,7 @@ static int untag(struct ctx *c, struct store *s, int argc, char **argv, struct e
                 }
                 if (store_untag(s, name, e) < 0)
                         return -1;
+                event_image(s, "untag", &i, name);
         }
         return 0;
 }
