@@ -65,6 +65,14 @@ const struct opt run_opts[] = {
         LIST(struct run_args, mounts, 0, "mount", "KEY=VALUE,...",
              "Mount by keys: type=volume (the default), bind or tmpfs, source, destination, ro, "
              "..."),
+        LIST(struct run_args, volumes_from, 0, "volumes-from", "CONTAINER[:OPTIONS]",
+             "Mount the volumes and binds that this container has; options: ro, rw, z",
+             .complete = COMPLETE_CONTAINER),
+        ENUM(struct run_args, image_volume, 0, "image-volume", "KIND", image_volume_names,
+             "What becomes of the image's volumes: bind (the default): each an anonymous volume; "
+             "tmpfs; ignore"),
+        STR(struct run_args, volume_driver, 0, "volume-driver", "DRIVER",
+            "local, which is the only one"),
         LIST(struct run_args, tmpfs, 0, "tmpfs", "DEST[:OPTIONS]", "Mount a tmpfs"),
         LIST(struct run_args, secrets, 0, "secret", "NAME[,KEY=VALUE...]",
              "Give it a secret: a file below /run/secrets, or with type=env a variable; target, "
@@ -255,11 +263,7 @@ const struct opt run_opts[] = {
         REFUSED(0, "pod", "pods are not built yet: share with --network container:NAME"),
         REFUSED(0, "pod-id-file", "pods are not built yet"),
         REFUSED(0, "requires", "dependencies are not kept: start them first"),
-        REFUSED(0, "volumes-from", "name the volumes again with --volume"),
-        REFUSED(0, "volume-driver", "volumes are directories of the store"),
         REFUSED(0, "storage-opt", "containers share the file system of the store"),
-        REFUSED(0, "image-volume",
-                "the image's volumes are anonymous ones; --tmpfs puts a tmpfs there instead"),
         REFUSED(0, "uidmap", "user namespaces are not built into run yet: berth-oci has them"),
         REFUSED(0, "gidmap", "user namespaces are not built into run yet: berth-oci has them"),
         REFUSED(0, "subuidname", "user namespaces are not built into run yet"),
@@ -623,6 +627,8 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                                           .tmpfs = args->tmpfs,
                                           .mounts = args->mounts,
                                           .secrets = args->secrets,
+                                          .volumes_from = args->volumes_from,
+                                          .image_volume = args->image_volume,
                                           .cap_add = args->cap_add,
                                           .cap_drop = args->cap_drop,
                                           .memory = args->memory,
@@ -674,6 +680,9 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                 return err_hint(e, "a container's own cgroup is how its limits and its end are "
                                    "known; --cgroup-parent says below which one");
         }
+        if (args->volume_driver && !str_eq(args->volume_driver, "local"))
+                return err_set(e, ERR_UNSUPPORTED, "--volume-driver: there is no driver but local");
+        o.cid_file = args->cidfile;
         if (args->rmi && args->detach)
                 return err_set(e, ERR_UNSUPPORTED, "--rmi and --detach exclude each other");
         if (args->replace && !args->name)
@@ -710,20 +719,21 @@ int run_args_attach(const struct run_args *args, struct attach *a, struct err *e
 
 int run_args_direct(const struct run_args *args, struct err *e)
 {
-        const char *given = args->detach        ? "detach"
-                            : args->restart     ? "restart"
-                            : args->cidfile     ? "cidfile"
-                            : args->health_cmd  ? "health-cmd"
-                            : args->timeout     ? "timeout"
-                            : args->labels.n    ? "label"
-                            : args->log_opts.n  ? "log-opt"
-                            : args->stop_signal ? "stop-signal"
-                            : args->attach.n    ? "attach"
-                            : args->replace     ? "replace"
-                            : args->secrets.n   ? "secret"
-                            : args->pidfile     ? "pidfile"
-                            : args->rmi         ? "rmi"
-                                                : NULL;
+        const char *given = args->detach           ? "detach"
+                            : args->restart        ? "restart"
+                            : args->cidfile        ? "cidfile"
+                            : args->health_cmd     ? "health-cmd"
+                            : args->timeout        ? "timeout"
+                            : args->labels.n       ? "label"
+                            : args->log_opts.n     ? "log-opt"
+                            : args->stop_signal    ? "stop-signal"
+                            : args->attach.n       ? "attach"
+                            : args->replace        ? "replace"
+                            : args->secrets.n      ? "secret"
+                            : args->volumes_from.n ? "volumes-from"
+                            : args->pidfile        ? "pidfile"
+                            : args->rmi            ? "rmi"
+                                                   : NULL;
 
         if (!given)
                 return 0;

@@ -21,6 +21,9 @@ struct run_args {
         bool read_only_tmpfs, http_proxy, passwd, rmi;
         const char *init_path, *passwd_entry, *group_entry, *arch, *os, *variant, *pidfile;
         const char *health_start_interval;
+        struct strings volumes_from;
+        const char *volume_driver;
+        enum image_volume image_volume;
         struct strings env_merge, chrootdirs, host_users;
         enum systemd_mode systemd;
         int cgroups;

@@ -277,7 +277,7 @@ int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeou
                 err_clear(e);
                 ctr_state(g, c, &s);
                 if (!ctr_is_up(&s) && !is_starting(&s))
-                        return remove_all(g, c, lock, e);
+                        return ctr_volumes_free(g, c, e) < 0 ? -1 : remove_all(g, c, lock, e);
         }
         return err_set(e, ERR_STATE, "container \"%s\" is started again and again", c->name);
 }

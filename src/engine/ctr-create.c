@@ -288,11 +288,17 @@ static void dismiss_monitor(struct run *r)
                 standby_dismiss(creation_of(r)->standby);
 }
 
+static int volumes_from(struct run *r, struct err *e)
+{
+        return ctr_volumes_from(creation_of(r)->g, &r->arena, &r->s->volumes_from, &r->mounts, e);
+}
+
 static const struct step create_steps[] = {
         { .make = place },
         { .make = join_others },
         { .make = find_image },
         { .make = step_settings },
+        { .make = volumes_from },
         { .make = step_signals, .undo = undo_signals },
         { .make = start_monitor, .undo = dismiss_monitor },
         { .make = hold_image, .undo = release_image },

@@ -260,24 +260,6 @@ static bool has_namespace(const struct inspection *i, const char *type)
         return false;
 }
 
-static void put_modes(const struct inspection *i, struct json_writer *w)
-{
-        static const struct {
-                const char *name, *type;
-        } modes[] = {
-                { "IpcMode", "ipc" },
-                { "PidMode", "pid" },
-                { "UTSMode", "uts" },
-                { "CgroupnsMode", "cgroup" },
-        };
-
-        json_put_str(w, "NetworkMode", i->c->network);
-        for (size_t k = 0; k < ARRAY_SIZE(modes); k++)
-                json_put_str(w, modes[k].name,
-                             has_namespace(i, modes[k].type) ? "private" : "host");
-        json_put_str(w, "UsernsMode", has_namespace(i, "user") ? "private" : "");
-}
-
 static void put_resources(const struct inspection *i, struct json_writer *w)
 {
         static const struct {
@@ -307,13 +289,14 @@ static void put_resources(const struct inspection *i, struct json_writer *w)
 
 static void put_host_config(const struct inspection *i, struct json_writer *w)
 {
-        const struct json *record = i->c->record;
+        const struct json *asked = json_get(i->c->record, "hostConfig");
 
         json_open(w, "HostConfig", '{');
-        put_list(w, "Binds", json_get(record, "binds"));
-        put_list(w, "Tmpfs", json_get(record, "tmpfs"));
+        for (uint32_t k = 0; asked && asked->type == JSON_OBJECT && k < asked->n; k++)
+                json_put(w, asked->members[k].name, &asked->members[k].value);
+        json_put_str(w, "NetworkMode", i->c->network);
+        json_put_str(w, "UsernsMode", has_namespace(i, "user") ? "private" : "");
         put_log(i, w);
-        put_modes(i, w);
         json_open(w, "PortBindings", '{');
         json_close(w, '}');
         json_open(w, "RestartPolicy", '{');
@@ -321,14 +304,12 @@ static void put_host_config(const struct inspection *i, struct json_writer *w)
         json_put_i64(w, "MaximumRetryCount", i->monitor.restart_max);
         json_close(w, '}');
         json_put_bool(w, "AutoRemove", i->c->auto_remove);
-        put_list(w, "CapAdd", json_get(record, "capAdd"));
-        put_list(w, "CapDrop", json_get(record, "capDrop"));
-        put_list(w, "GroupAdd", json_get(record, "groupAdd"));
-        json_put_bool(w, "Privileged", false);
         json_put_bool(w, "PublishAllPorts", false);
         json_put_bool(w, "ReadonlyRootfs", bool_at(i, "root.readonly"));
         json_put_bool(w, "NoNewPrivileges", bool_at(i, "process.noNewPrivileges"));
         json_put_str(w, "Runtime", "berth-oci");
+        put_list(w, "MaskedPaths", config_at(i, "linux.maskedPaths"));
+        put_list(w, "ReadonlyPaths", config_at(i, "linux.readonlyPaths"));
         put_resources(i, w);
         json_close(w, '}');
 }

@@ -29,6 +29,12 @@ int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *
 int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e);
 /* box.ns: whose namespaces are joined becomes an id and a path; ERR_STATE where one isn't up. */
 int ctr_join(struct engine *g, struct arena *a, struct sandbox *box, struct err *e);
+/* --volumes-from: rows for what the named containers have mounted, where m has nothing yet. */
+struct mounts;
+int ctr_volumes_from(struct engine *g, struct arena *a, const struct strings *given,
+                     struct mounts *m, struct err *e);
+/* ERR_STATE where another container has c's anonymous volumes, which go with c. */
+int ctr_volumes_free(struct engine *g, const struct ctr *c, struct err *e);
 /* The record's member "joins"; and config.json in dir again, with their paths as they are now. */
 void ctr_join_record(const struct sandbox *box, struct json_writer *w);
 int ctr_rejoin(struct engine *g, const struct ctr *c, int dir, struct err *e);
@@ -36,4 +42,6 @@ int ctr_rejoin(struct engine *g, const struct ctr *c, int dir, struct err *e);
 int ctr_lock(const struct engine *g, const struct ctr *c, struct err *e);
 /* The same of one that may be half removed. */
 int ctr_lock_any(const struct engine *g, const struct ctr *c, struct err *e);
+/* The record's member "hostConfig". */
+void ctr_asked_write(const struct ctr_options *o, const struct sandbox *s, struct json_writer *w);
 char *duration_text(struct arena *a, int64_t ns);

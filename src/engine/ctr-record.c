@@ -54,15 +54,11 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_bool(&w, "systemd", c->systemd);
         json_put_str(&w, "network", c->network);
         json_put_str(&w, "slice", c->slice);
-        json_put_strings(&w, "binds", &o->box.volumes);
-        json_put_strings(&w, "tmpfs", &o->box.tmpfs);
-        json_put_strings(&w, "capAdd", &o->box.cap_add);
-        json_put_strings(&w, "capDrop", &o->box.cap_drop);
-        json_put_strings(&w, "groupAdd", &o->box.group_add);
         json_put_strings(&w, "commandLine", &o->command_line);
         mounts_record(c->mounts, &w);
         secrets_record(c->secrets, &w);
         ctr_join_record(box, &w);
+        ctr_asked_write(o, box, &w);
         json_close(&w, '}');
         buf_putc(out, '\n');
 }

@@ -54,6 +54,7 @@ struct ctr_options {
         bool stop_signal_given;
         bool auto_remove;
         struct strings command_line; /* ours, for inspect */
+        const char *cid_file;        /* the same; or NULL */
 };
 
 /* The record. Strings are in an arena. */

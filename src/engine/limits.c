@@ -6,12 +6,22 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "engine/sandbox.h"
 
 /* ---- memory, CPU ---- */
+
+/* Without a word on swap there may be as much of it as of memory, as with docker and podman; where
+ * the kernel counts none, there is nothing to limit. */
+static bool counts_swap(void)
+{
+        return access("/sys/fs/cgroup/memory", F_OK) == 0
+                       ? access("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", F_OK) == 0
+                       : access("/proc/swaps", F_OK) == 0;
+}
 
 static int put_memory(const struct sandbox *s, struct json_writer *w, struct err *e)
 {
@@ -30,6 +40,8 @@ static int put_memory(const struct sandbox *s, struct json_writer *w, struct err
         if (s->memory > 0)
                 json_put_i64(w, "limit", s->memory);
         json_put_opt_i64(w, "reservation", &l->memory_reservation);
+        if (!l->memory_swap.set && s->memory > 0 && counts_swap())
+                json_put_i64(w, "swap", s->memory * 2);
         json_put_opt_i64(w, "swap", &l->memory_swap);
         if (l->swappiness.v >= 0)
                 json_put_opt_i64(w, "swappiness", &l->swappiness);

@@ -19,9 +19,11 @@ struct wish {
         struct strings options; /* passed on as they stand */
 };
 
-static const char *const kind_names[] = {
-        [MOUNT_BIND] = "bind", [MOUNT_VOLUME] = "volume", [MOUNT_TMPFS] = "tmpfs", NULL
-};
+static const char *const kind_names[] = { [MOUNT_BIND] = "bind",
+                                          [MOUNT_VOLUME] = "volume",
+                                          [MOUNT_TMPFS] = "tmpfs",
+                                          [MOUNT_DEVPTS] = "devpts",
+                                          NULL };
 
 static bool selinux(void)
 {
@@ -129,9 +131,15 @@ static int take_shared(struct wish *w, const char *name, struct err *e)
 
 /* ---- a wish becomes a row ---- */
 
+/* It has no source: a new file system. */
+static bool is_new(const struct wish *w)
+{
+        return w->kind == MOUNT_TMPFS || w->kind == MOUNT_DEVPTS;
+}
+
 static int check_source(struct wish *w, struct err *e)
 {
-        if (w->kind == MOUNT_TMPFS || str_empty(w->source))
+        if (is_new(w) || str_empty(w->source))
                 return w->kind != MOUNT_BIND
                                ? 0
                                : err_set(e, ERR_INVALID, "%s: a bind mount needs a source",
@@ -155,11 +163,14 @@ static void put_options(struct wish *w, struct mount_row *row)
         static const char *const tmpfs[] = { "nosuid", "nodev", "noexec", NULL };
         static const char *const bind[] = { "nosuid", "nodev", NULL };
         static const char *const volume[] = { "nodev", NULL };
-        const char *const *safe = w->kind == MOUNT_TMPFS  ? tmpfs
-                                  : w->kind == MOUNT_BIND ? bind
-                                                          : volume;
+        static const char *const devpts[] = { "nosuid", "noexec",    "newinstance", "ptmxmode=0666",
+                                              "gid=5",  "mode=0620", NULL };
+        const char *const *safe = w->kind == MOUNT_TMPFS    ? tmpfs
+                                  : w->kind == MOUNT_DEVPTS ? devpts
+                                  : w->kind == MOUNT_BIND   ? bind
+                                                            : volume;
 
-        if (w->kind != MOUNT_TMPFS) {
+        if (!is_new(w)) {
                 settings_push(w->a, &row->options, w->flat ? "bind" : "rbind");
                 settings_push(w->a, &row->options, w->propagation ? w->propagation : "rprivate");
         }
@@ -168,8 +179,7 @@ static void put_options(struct wish *w, struct mount_row *row)
         for (size_t i = 0; i < w->options.n; i++)
                 settings_push(w->a, &row->options, w->options.v[i]);
         if (w->read_only)
-                settings_push(w->a, &row->options,
-                              w->kind == MOUNT_TMPFS || w->flat ? "ro" : "rro");
+                settings_push(w->a, &row->options, is_new(w) || w->flat ? "ro" : "rro");
 }
 
 static int put_row(struct wish *w, struct mounts *m, struct err *e)
@@ -190,8 +200,8 @@ static int put_row(struct wish *w, struct mounts *m, struct err *e)
                                w->option, clean);
         row = mounts_add(w->a, m);
         row->kind = w->kind;
-        row->type = w->kind == MOUNT_TMPFS ? "tmpfs" : "bind";
-        row->source = w->kind == MOUNT_TMPFS ? "tmpfs" : w->kind == MOUNT_BIND ? w->source : NULL;
+        row->type = is_new(w) ? kind_names[w->kind] : "bind";
+        row->source = is_new(w) ? row->type : w->kind == MOUNT_BIND ? w->source : NULL;
         row->volume = w->kind == MOUNT_VOLUME ? (w->source ? w->source : "") : NULL;
         row->destination = arena_strdup(w->a, clean);
         row->nocopy = w->nocopy;
@@ -259,12 +269,13 @@ static int take_type(struct wish *w, const char *value, struct err *e)
 {
         int kind = STR_INDEX(kind_names, value);
 
-        if (kind < 0 && (str_eq(value, "image") || str_eq(value, "glob") ||
-                         str_eq(value, "devpts") || str_eq(value, "ramfs")))
-                return refused(w, value, "bind, volume and tmpfs are", e);
+        if (str_eq(value, "glob"))
+                return refused(w, value, "the shell's own patterns with --volume do the same", e);
+        if (str_eq(value, "image") || str_eq(value, "ramfs"))
+                return refused(w, value, "bind, volume, tmpfs and devpts are", e);
         if (kind < 0)
-                return err_set(e, ERR_INVALID, "--mount: \"%s\" is none of bind, volume, tmpfs",
-                               value);
+                return err_set(e, ERR_INVALID,
+                               "--mount: \"%s\" is none of bind, volume, tmpfs, devpts", value);
         w->kind = (enum mount_kind)kind;
         return 0;
 }

@@ -51,6 +51,8 @@ static int make_volume(struct arena *a, const struct workspace *w, struct store 
 {
         const char *name;
 
+        if (row->source) /* another container's (ctr-join.c) */
+                return 0;
         if (*row->volume) {
                 row->source = arena_printf(a, "%s/volumes/%s/_data", store_path(s), row->volume);
                 return root < 0 ? 0 : use_named(a, s, root, m, row, e);
@@ -58,6 +60,26 @@ static int make_volume(struct arena *a, const struct workspace *w, struct store 
         name = arena_printf(a, "volumes/%zu", (*n)++);
         row->source = arena_printf(a, "%s/%s", w->path, name);
         return root < 0 ? 0 : make_anonymous(w, name, root, row->destination, !row->nocopy, e);
+}
+
+/* --image-volume tmpfs */
+static void add_tmpfs(struct arena *a, const struct settings *t, struct mounts *m)
+{
+        static const char *const options[] = { "nosuid", "nodev", "tmpcopyup" };
+
+        for (size_t i = 0; i < t->tmpfs.n; i++) {
+                struct mount_row *row;
+
+                if (mounts_has(m, t->tmpfs.v[i]))
+                        continue;
+                row = mounts_add(a, m);
+                *row = (struct mount_row){ .kind = MOUNT_TMPFS,
+                                           .type = "tmpfs",
+                                           .source = "tmpfs",
+                                           .destination = t->tmpfs.v[i] };
+                for (size_t k = 0; k < ARRAY_SIZE(options); k++)
+                        settings_push(a, &row->options, options[k]);
+        }
 }
 
 int mounts_volumes(struct arena *a, const struct settings *t, const struct workspace *w,
@@ -73,6 +95,7 @@ int mounts_volumes(struct arena *a, const struct settings *t, const struct works
                 m->v[m->n - 1].kind = MOUNT_VOLUME;
                 m->v[m->n - 1].volume = "";
         }
+        add_tmpfs(a, t, m);
         for (size_t i = 0; i < m->n; i++) {
                 struct mount_row *row = &m->v[i];
 
@@ -104,15 +127,16 @@ static const char *propagation_of(const struct mount_row *row)
 
 static void record_row(const struct mount_row *row, struct json_writer *w)
 {
-        static const char *const kinds[MOUNT_KIND_MAX] = {
-                [MOUNT_BIND] = "bind", [MOUNT_VOLUME] = "volume", [MOUNT_TMPFS] = "tmpfs"
-        };
+        static const char *const kinds[MOUNT_KIND_MAX] = { [MOUNT_BIND] = "bind",
+                                                           [MOUNT_VOLUME] = "volume",
+                                                           [MOUNT_TMPFS] = "tmpfs",
+                                                           [MOUNT_DEVPTS] = "devpts" };
 
         json_open(w, NULL, '{');
         json_put_str(w, "type", kinds[row->kind]);
         if (row->kind == MOUNT_VOLUME)
                 json_put_str(w, "name", row->volume);
-        json_put_str(w, "source", row->kind == MOUNT_TMPFS ? "" : row->source);
+        json_put_str(w, "source", str_eq(row->type, "bind") ? row->source : "");
         json_put_str(w, "destination", row->destination);
         json_put_bool(w, "rw", !row->read_only);
         json_put_str(w, "propagation", propagation_of(row));

@@ -12,7 +12,7 @@
 #include "engine/workspace.h"
 #include "image/store.h"
 
-enum mount_kind { MOUNT_OURS, MOUNT_BIND, MOUNT_VOLUME, MOUNT_TMPFS, MOUNT_KIND_MAX };
+enum mount_kind { MOUNT_OURS, MOUNT_BIND, MOUNT_VOLUME, MOUNT_TMPFS, MOUNT_DEVPTS, MOUNT_KIND_MAX };
 struct mount_row {
         enum mount_kind kind; /* MOUNT_OURS: nobody asked for it */
         const char *destination, *type, *source;

@@ -31,6 +31,10 @@ enum sandbox_network { NETWORK_NONE, NETWORK_HOST, NETWORK_CONTAINER, NETWORK_MA
 enum systemd_mode { SYSTEMD_AUTO, SYSTEMD_ALWAYS, SYSTEMD_NEVER, SYSTEMD_MODE_MAX };
 extern const char *const systemd_mode_names[SYSTEMD_MODE_MAX + 1]; /* "true", "always", "false" */
 
+/* What becomes of the volumes that an image declares. */
+enum image_volume { IMAGE_VOLUME_BIND, IMAGE_VOLUME_TMPFS, IMAGE_VOLUME_IGNORE, IMAGE_VOLUME_MAX };
+extern const char *const image_volume_names[IMAGE_VOLUME_MAX + 1];
+
 struct sandbox {
         const char *image;      /* a reference; NULL: one of the other two */
         const char *rootfs;     /* a directory; NULL, without an image: the host's own root */
@@ -62,7 +66,9 @@ struct sandbox {
         struct strings dns, dns_search, dns_options, add_hosts;
         const char *domainname, *tz, *umask, *cgroup_parent, *personality; /* or NULL */
 
-        struct strings mounts;  /* --mount, as they are written */
+        struct strings mounts;       /* --mount, as they are written */
+        struct strings volumes_from; /* "CONTAINER[:OPTIONS]" */
+        enum image_volume image_volume;
         struct strings secrets; /* --secret, likewise */
 
         struct pull_options pull;      /* with its policy and platform */

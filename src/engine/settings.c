@@ -270,17 +270,23 @@ static int merge_workdir(struct arena *a, const struct sandbox *s, const struct 
         return 0;
 }
 
-static int add_volume(struct arena *a, struct settings *ret, const char *what, const char *text,
+const char *const image_volume_names[IMAGE_VOLUME_MAX + 1] = {
+        [IMAGE_VOLUME_BIND] = "bind",
+        [IMAGE_VOLUME_TMPFS] = "tmpfs",
+        [IMAGE_VOLUME_IGNORE] = "ignore",
+};
+
+static int add_volume(struct arena *a, struct strings *to, const char *what, const char *text,
                       struct err *e)
 {
         char clean[PATH_MAX];
 
         if (path_join("/", text, clean, sizeof clean) < 0 || str_eq(clean, "/"))
                 return err_set(e, ERR_INVALID, "%s: \"%s\" cannot be a volume", what, text);
-        for (size_t i = 0; i < ret->volumes.n; i++)
-                if (str_eq(ret->volumes.v[i], clean))
+        for (size_t i = 0; i < to->n; i++)
+                if (str_eq(to->v[i], clean))
                         return 0;
-        settings_push(a, &ret->volumes, arena_strdup(a, clean));
+        settings_push(a, to, arena_strdup(a, clean));
         return 0;
 }
 
@@ -323,15 +329,18 @@ static int merge_volumes(struct arena *a, const struct sandbox *s, const struct 
 {
         for (size_t i = 0; i < s->volumes.n; i++)
                 if (!strchr(s->volumes.v[i], ':') &&
-                    add_volume(a, ret, "--volume", s->volumes.v[i], e) < 0)
+                    add_volume(a, &ret->volumes, "--volume", s->volumes.v[i], e) < 0)
                         return -1;
-        for (size_t i = 0; image && i < image->volumes.n; i++) {
+        for (size_t i = 0; image && s->image_volume != IMAGE_VOLUME_IGNORE && i < image->volumes.n;
+             i++) {
+                struct strings *to =
+                        s->image_volume == IMAGE_VOLUME_TMPFS ? &ret->tmpfs : &ret->volumes;
                 char clean[PATH_MAX];
 
                 if (path_join("/", image->volumes.v[i], clean, sizeof clean) == 0 &&
                     taken(s, clean))
                         continue;
-                if (add_volume(a, ret, "the image's volumes", image->volumes.v[i], e) < 0)
+                if (add_volume(a, to, "the image's volumes", image->volumes.v[i], e) < 0)
                         return -1;
         }
         return 0;

@@ -16,6 +16,7 @@ struct settings {
         const char *stop_signal; /* NULL: none said */
         bool systemd;            /* it is systemd that will run */
         struct strings volumes;  /* destinations, absolute and clean, of anonymous volumes */
+        struct strings tmpfs;    /* the same of the image's volumes that are tmpfs instead */
 };
 
 /* image is NULL for a root without one. All is in a. Rules:

@@ -116,3 +116,44 @@ def test_version_and_info(engine):
     info = engine.json("info", "--format", "json")
     assert info["store"]["imageStore"]["number"] >= 1 and info["store"]["graphRoot"] == str(engine.root)
     assert engine("system", "info", "--format", "{{.host.os}}").ok().out == "linux\n"
+
+
+ASKED = ["-v", "/usr:/u:ro", "--tmpfs", "/t:size=1m", "-m", "64m", "--cpus", "0.5", "--ulimit", "nofile=100:200",
+         "--cap-add", "NET_ADMIN", "--cap-drop", "chown", "--device", "/dev/zero", "--add-host", "a:192.0.2.4",
+         "--security-opt", "no-new-privileges", "--group-add", "7", "--shm-size", "32m",
+         "--cpuset-cpus", "0", "--pids-limit", "50", "--oom-score-adj", "5", "--restart", "on-failure:3"]
+SAME_HOST = ["Tmpfs", "CapAdd", "CapDrop", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "OomScoreAdj",
+             "PidMode", "Privileged", "PublishAllPorts", "ReadonlyRootfs", "SecurityOpt", "UTSMode", "ShmSize", "Memory",
+             "NanoCpus", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "MemoryReservation", "MemorySwap",
+             "MemorySwappiness", "OomKillDisable", "PidsLimit", "RestartPolicy", "NetworkMode", "AutoRemove",
+             "CpuShares", "BlkioWeight", "VolumeDriver", "ContainerIDFile", "PortBindings"]
+
+
+def test_host_config_as_podman(engine, podman, tmp_path):
+    """What was asked for, by docker's names and as podman shows it."""
+    found = []
+    for call, name in ((engine, "ours"), (podman, "theirs")):
+        done = call("create", "--name", name, "--network", "none", "--cidfile", tmp_path / "cid", *ASKED, IMAGE, "true")
+        assert (done.code if call is engine else done.returncode) == 0, done
+        done = call("inspect", name)
+        found.append(json.loads(done.out if call is engine else done.stdout)[0]["HostConfig"])
+        call("rm", name)
+        (tmp_path / "cid").unlink()
+    found[1]["Tmpfs"]["/t"] = found[1]["Tmpfs"]["/t"].split(",")[0]  # podman's own options follow
+    assert {k: found[0][k] for k in SAME_HOST} == {k: found[1][k] for k in SAME_HOST}
+    assert found[0]["Ulimits"] == [{"Name": "nofile", "Soft": 100, "Hard": 200}]
+    assert found[0]["Devices"] == [{"PathOnHost": "/dev/zero", "PathInContainer": "/dev/zero",
+                                    "CgroupPermissions": "rwm"}]
+    assert found[0]["Binds"] == ["/usr:/u:ro"]
+
+
+def test_host_config(engine):
+    engine.up("sleep", "100", flags=("--name", "web"))
+    engine("create", "--name", "x", "--pid", "container:web", "--ipc", "host", "--privileged", "--sysctl",
+           "net.ipv4.ip_forward=1", "--annotation", "k=v=w", "--init", IMAGE).ok()
+    found = engine.json("inspect", "x")[0]["HostConfig"]
+    web = engine("inspect", "-f", "{{.Id}}", "web").ok().out.strip()
+    assert (found["PidMode"], found["IpcMode"], found["UTSMode"]) == (f"container:{web}", "host", "private")
+    assert found["Privileged"] is True and found["Init"] is True
+    assert found["Sysctls"] == {"net.ipv4.ip_forward": "1"} and found["Annotations"] == {"k": "v=w"}
+    engine("rm", "-f", "x", "web").ok()

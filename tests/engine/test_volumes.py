@@ -39,6 +39,7 @@ def test_gets_the_images_content_once(engine):
     ("type=volume,dst=/d", "touch /d/f && echo yes", "yes\n"),
     ("type=tmpfs,destination=/d,tmpfs-size=1m,tmpfs-mode=0700",
      "grep -c ' /d tmpfs.*size=1024k' /proc/mounts; stat -c %a /d", "1\n700\n"),
+    ("type=devpts,dst=/d", "awk '$2 == \"/d\" {print $3}' /proc/mounts; ls /d", "devpts\nptmx\n"),
     ("type=bind,src=/usr,dst=/d,ro,bind-propagation=rslave", "touch /d/f 2>/dev/null || echo no", "no\n"),
 ])
 def test_mount(engine, spec, script, out):
@@ -50,6 +51,7 @@ def test_mount(engine, spec, script, out):
     (["-v", "/nonexistent:/x"], "cannot use"), (["-v", "d:x"], "no absolute path"), (["-v", "d:/"], 'can\'t be "/"'),
     (["-v", "/usr:/x:U"], "not supported"), (["-v", "/usr:/x:frobnicate"], "no option"),
     (["-v", "d:/x", "-v", "e:/x"], "mounted on"), (["-v", ".hidden:/x"], "not an absolute path"),
+    (["--mount", "type=glob,src=/usr/*,dst=/x"], "not supported"),
     (["--mount", "type=bind,dst=/x"], "needs a source"), (["--mount", "type=nonsense,dst=/x"], "none of"),
     (["--mount", "type=volume,src=v"], "no absolute path"), (["--mount", "src=v,dst=/x,colour=red"], "no key"),
     (["--mount", "type=volume,src=v,dst=/x,volume-subpath=a"], "not supported"),
@@ -108,3 +110,57 @@ def test_a_link_in_the_image_leads_nowhere_else(engine):
     assert engine("run", "--rm", "-v", "h:/out/etc", image, "ls", "/etc").ok().out.split().count("shadow") == 0
     engine("rm", "l").ok()
     engine("rmi", "-f", image).ok()
+
+
+@pytest.mark.fast
+def test_volumes_from(engine, tmp_path):
+    """What the other has: binds, named and anonymous volumes, but no tmpfs; ours win."""
+    (tmp_path / "f").write_text("host")
+    engine("run", "--name", "first", "-v", f"{tmp_path}:/b", "-v", "named:/n", "-v", "/a", "--tmpfs", "/t", "-v",
+           "other:/own", IMAGE, "sh", "-c", "echo a >/a/f; echo n >/n/f; echo t >/t/f; echo o >/own/f").ok()
+    script = "cat /b/f /n/f /a/f; ls /own; ls /t 2>/dev/null"
+    assert sh(engine, script, "--volumes-from", "first", "-v", "mine:/own").out == "hostn\na\n"
+    assert sh(engine, "touch /a/x || touch /n/x || echo no", "--volumes-from", "first:ro").ok().out == "no\n"
+    sh(engine, "touch /a/x /n/x", "--volumes-from", "first:rw,z").ok()
+    sh(engine, "true", "--volumes-from", "first:shared").failed("none of ro, rw", code=125)
+    sh(engine, "true", "--volumes-from", "nosuch").failed("no such container", code=125)
+    engine("create", "--name", "second", "--volumes-from", "first", IMAGE, "cat", "/a/f").ok()
+    found = {m["Destination"]: (m["Type"], m.get("Name")) for m in engine.json("inspect", "second")[0]["Mounts"]}
+    assert found == {"/b": ("bind", None), "/n": ("volume", "named"), "/a": ("volume", ""),
+                     "/own": ("volume", "other")}
+    assert engine.json("inspect", "second")[0]["HostConfig"]["VolumesFrom"] == ["first"]
+    engine("rm", "first").failed('used by container "second"')
+    engine("rm", "-f", "first").failed('used by container "second"')
+    engine("volume", "rm", "named").failed("in use", code=2)
+    assert engine("start", "-a", "second").ok().out == "a\n"
+    engine("rm", "second").ok()
+    engine("rm", "first").ok()
+
+
+def test_volumes_from_as_podman(engine, podman):
+    outs = []
+    for call in (engine, podman):
+        call("run", "--network", "none", "--name", "vf", "-v", "/a", "-v", "nv:/n", IMAGE, "sh", "-c",
+             "echo a >/a/f; echo n >/n/f")
+        done = call("run", "--rm", "--network", "none", "--volumes-from", "vf:ro", IMAGE, "sh", "-c",
+                    "cat /a/f /n/f; touch /a/x 2>/dev/null || echo no")
+        outs.append(done.out if call is engine else done.stdout)
+        call("rm", "-f", "vf")
+    podman("volume", "rm", "nv")
+    assert outs[0] == outs[1] == "a\nn\nno\n"
+
+
+@pytest.mark.parametrize("kind, out", [("bind", "ext4"), ("tmpfs", "tmpfs"), ("ignore", "")])
+def test_image_volume(engine, kind, out):
+    engine("create", "--name", "src", IMAGE).ok()
+    image = engine("commit", "-c", "VOLUME /vol", "src").ok().out.strip()
+    engine("rm", "src").ok()
+    kinds = engine("run", "--rm", "--image-volume", kind, image, "sh", "-c",
+                   "awk '$2 == \"/vol\" {print $3}' /proc/mounts").ok().out.strip()
+    assert bool(kinds) == bool(out) and (kind != "tmpfs" or kinds == "tmpfs") and (kind != "bind" or kinds != "tmpfs")
+    engine("rmi", image).ok()
+
+
+def test_volume_driver(engine):
+    sh(engine, "true", "--volume-driver", "local", "-v", "d:/d").ok()
+    sh(engine, "true", "--volume-driver", "nfs", "-v", "d:/d").failed("no driver but local", code=125)
