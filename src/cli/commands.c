@@ -108,6 +108,75 @@ static const struct command *const commands[] = {
         NULL,
 };
 
+/* What users of docker and podman type, and what there is instead. */
+#define BUILD                                                                                      \
+        "images are not built here yet: build with buildah or docker, then `berth load` or `pull`"
+#define NETWORK "networks are not built yet: --network takes none, host and container:NAME"
+#define POD "pods are not built yet: share with --network, --ipc and --pid container:NAME"
+#define CLUSTER "there is no cluster, containers are this host's"
+#define SECRET "secrets are not built yet: mount a file with -v FILE:/run/secrets/NAME:ro"
+#define MOUNT "use `berth cp` or `berth export`; `berth image mount` mounts an image"
+#define SIGN "signatures are not made here: sign with cosign or skopeo"
+static const struct refusal refused[] = {
+        { "auto-update", "pull, and create the container anew" },
+        { "build", BUILD },
+        { "builder", BUILD },
+        { "buildx", BUILD },
+        { "image build", BUILD },
+        { "checkpoint", "not built for these containers yet: berth-oci checkpoint has it" },
+        { "container checkpoint", "not built yet: berth-oci checkpoint has it" },
+        { "container restore", "not built yet: berth-oci restore has it" },
+        { "compose", "there is no compose: `berth run` each service, with --restart where it "
+                     "has to last" },
+        { "config", CLUSTER },
+        { "container cleanup", "monitors clean up; `berth system check --repair` where one was "
+                               "killed" },
+        { "container clone", "`berth commit` it, and run the image" },
+        { "container init", "`berth start` does it" },
+        { "container mount", MOUNT },
+        { "container umount", MOUNT },
+        { "container unmount", MOUNT },
+        { "container runlabel", "an image's labels are not run: `berth inspect` shows them" },
+        { "context", "there is no daemon to choose: --root names another store" },
+        { "generate kube", POD },
+        { "generate spec", "`berth inspect` shows what a container was made with" },
+        { "image scp", "`berth save IMAGE | ssh HOST berth load`" },
+        { "image search", "registries have no common search: name the image" },
+        { "image sign", SIGN },
+        { "image trust", SIGN },
+        { "init", "`berth start` does it" },
+        { "kube", POD },
+        { "machine", "there is no virtual machine: containers are this host's" },
+        { "mount", MOUNT },
+        { "network", NETWORK },
+        { "node", CLUSTER },
+        { "play", POD },
+        { "plugin", "there are no plugins" },
+        { "pod", POD },
+        { "search", "registries have no common search: name the image" },
+        { "secret", SECRET },
+        { "service", CLUSTER },
+        { "stack", CLUSTER },
+        { "swarm", CLUSTER },
+        { "system connection", "there is no daemon to choose: --root names another store" },
+        { "system dial-stdio", "there is no daemon" },
+        { "system migrate", "there is nothing to migrate" },
+        { "system renumber", "there are no numbered locks" },
+        { "system reset", "use `berth rm -fa`, `berth rmi -fa` and `berth volume rm -a`" },
+        { "system service", "there is no daemon and no socket" },
+        { "trust", SIGN },
+        { "umount", MOUNT },
+        { "unmount", MOUNT },
+        { "unshare", "use unshare(1) or nsenter(1)" },
+        { "volume export", "`berth run --rm -v NAME:/v IMAGE tar -C /v -c .` writes it" },
+        { "volume import", "`berth run --rm -i -v NAME:/v IMAGE tar -C /v -x` reads it" },
+        { "volume mount", "`berth volume inspect` tells its directory" },
+        { "volume unmount", "`berth volume inspect` tells its directory" },
+        { "volume reload", "there are no volume plugins" },
+        { "volume update", CLUSTER },
+        {}
+};
+
 const struct program program = {
         .name = "berth",
         .help = "Run containers, and see what any process can see, consume and do",
@@ -117,6 +186,7 @@ const struct program program = {
         .section = 1,
         .opts = globals,
         .commands = commands,
+        .refused = refused,
         .list_images = "images --names",
         .list_ids = "ps -a --list-names",
 };

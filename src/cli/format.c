@@ -8,27 +8,31 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/format-functions.h"
 #include "cli/suggest.h"
 
-enum { DEPTH_MAX = 16, TEXT_MAX = 65536, ARGS_MAX = 8, OUTPUT_MAX = 64 << 20 };
+enum { DEPTH_MAX = 16, TEXT_MAX = 65536, VARS_MAX = 32, OUTPUT_MAX = 64 << 20 };
 
-enum expr_kind { EXPR_PATH, EXPR_LITERAL, EXPR_CALL };
+enum expr_kind { EXPR_PATH, EXPR_LITERAL, EXPR_CALL, EXPR_VARIABLE };
 
 struct expr {
         enum expr_kind kind;
-        const char *path; /* "Config.Env"; "" is dot itself */
+        struct expr *of;      /* EXPR_PATH: what it is followed from; NULL: dot */
+        const char *path;     /* "Config.Env"; "" is dot itself */
+        const char *variable; /* "$name"; "$" is the dot that the template began with */
         struct json literal;
-        const struct function *function;
-        struct expr *args[ARGS_MAX];
+        const struct format_function *function;
+        struct expr *args[FORMAT_ARGS_MAX];
         size_t nargs;
 };
 
-enum node_kind { NODE_TEXT, NODE_VALUE, NODE_IF, NODE_RANGE, NODE_WITH };
+enum node_kind { NODE_TEXT, NODE_VALUE, NODE_SET, NODE_IF, NODE_RANGE, NODE_WITH };
 
 struct node {
         enum node_kind kind;
         const char *text;
         size_t n;
+        const char *key, *variable; /* {{$variable := ...}}, {{range $key, $variable := ...}} */
         struct expr *expr;
         struct node *body, *otherwise, *next;
 };
@@ -38,235 +42,6 @@ struct template
         struct node *first;
 };
 
-struct call {
-        struct arena *a;
-        struct json args[ARGS_MAX];
-        size_t n;
-        struct err *e;
-};
-struct function {
-        const char *name;
-        size_t min, max;
-        int (*run)(struct call *c, struct json *ret);
-};
-
-/* ---- values ---- */
-
-static struct json string_value(struct arena *a, const char *s, size_t n)
-{
-        return (struct json){ .type = JSON_STRING, .n = (uint32_t)n, .s = arena_strndup(a, s, n) };
-}
-
-static bool truth(const struct json *j)
-{
-        switch (j->type) {
-        case JSON_NULL:
-                return false;
-        case JSON_BOOL:
-                return j->b;
-        case JSON_INT:
-                return j->i != 0;
-        case JSON_UINT:
-                return true;
-        case JSON_DOUBLE:
-                return j->d != 0;
-        default:
-                return j->n > 0;
-        }
-}
-
-/* As Go's fmt prints a value. */
-static void print_value(const struct json *j, struct buf *out)
-{
-        switch (j->type) {
-        case JSON_NULL:
-                buf_puts(out, "<no value>");
-                break;
-        case JSON_BOOL:
-                buf_puts(out, j->b ? "true" : "false");
-                break;
-        case JSON_INT:
-                buf_printf(out, "%" PRId64, j->i);
-                break;
-        case JSON_UINT:
-                buf_printf(out, "%" PRIu64, j->u);
-                break;
-        case JSON_DOUBLE:
-                buf_printf(out, "%g", j->d);
-                break;
-        case JSON_STRING:
-                buf_add(out, j->s, j->n);
-                break;
-        case JSON_ARRAY:
-                buf_putc(out, '[');
-                for (uint32_t i = 0; i < j->n; i++) {
-                        buf_puts(out, i ? " " : "");
-                        print_value(&j->items[i], out);
-                }
-                buf_putc(out, ']');
-                break;
-        default:
-                buf_puts(out, "map[");
-                for (uint32_t i = 0; i < j->n; i++) {
-                        buf_printf(out, "%s%s:", i ? " " : "", j->members[i].name);
-                        print_value(&j->members[i].value, out);
-                }
-                buf_putc(out, ']');
-        }
-}
-
-static struct json printed(struct arena *a, const struct json *j)
-{
-        AUTO_BUF b = { 0 };
-
-        print_value(j, &b);
-        return string_value(a, buf_str(&b), b.len);
-}
-
-/* ---- functions ---- */
-
-static int run_json(struct call *c, struct json *ret)
-{
-        AUTO_BUF b = { 0 };
-        struct json_writer w = { .out = &b };
-
-        json_put(&w, NULL, &c->args[0]);
-        *ret = string_value(c->a, buf_str(&b), b.len);
-        return 0;
-}
-
-static int run_len(struct call *c, struct json *ret)
-{
-        const struct json *j = &c->args[0];
-
-        if (j->type != JSON_STRING && j->type != JSON_ARRAY && j->type != JSON_OBJECT &&
-            j->type != JSON_NULL)
-                return err_set(c->e, ERR_INVALID, "a %s has no length", json_type_name(j->type));
-        *ret = (struct json){ .type = JSON_INT, .i = j->type == JSON_NULL ? 0 : j->n };
-        return 0;
-}
-
-/* Of podman and docker alike: list first; piped, the list comes last. */
-static int run_join(struct call *c, struct json *ret)
-{
-        const struct json *list = &c->args[0], *between = &c->args[1];
-        AUTO_BUF b = { 0 };
-
-        if (list->type != JSON_ARRAY && list->type != JSON_NULL) {
-                list = &c->args[1];
-                between = &c->args[0];
-        }
-        if ((list->type != JSON_ARRAY && list->type != JSON_NULL) || between->type != JSON_STRING)
-                return err_set(c->e, ERR_INVALID, "join takes a list and a string");
-        for (uint32_t i = 0; list->type == JSON_ARRAY && i < list->n; i++) {
-                if (i)
-                        buf_add(&b, between->s, between->n);
-                print_value(&list->items[i], &b);
-        }
-        *ret = string_value(c->a, buf_str(&b), b.len);
-        return 0;
-}
-
-static struct json changed(struct call *c, int (*change)(int), bool initials)
-{
-        struct json s = printed(c->a, &c->args[0]);
-        char *text = (char *)s.s; /* just made */
-
-        for (uint32_t i = 0; i < s.n; i++)
-                if (!initials || i == 0 || text[i - 1] == ' ')
-                        text[i] = (char)change((unsigned char)text[i]);
-        return s;
-}
-
-static int run_upper(struct call *c, struct json *ret)
-{
-        *ret = changed(c, toupper, false);
-        return 0;
-}
-
-static int run_lower(struct call *c, struct json *ret)
-{
-        *ret = changed(c, tolower, false);
-        return 0;
-}
-
-static int run_title(struct call *c, struct json *ret)
-{
-        *ret = changed(c, toupper, true);
-        return 0;
-}
-
-static int run_println(struct call *c, struct json *ret)
-{
-        AUTO_BUF b = { 0 };
-
-        for (size_t i = 0; i < c->n; i++) {
-                buf_puts(&b, i ? " " : "");
-                print_value(&c->args[i], &b);
-        }
-        buf_putc(&b, '\n');
-        *ret = string_value(c->a, b.s, b.len);
-        return 0;
-}
-
-static int run_index(struct call *c, struct json *ret)
-{
-        struct json at = c->args[0];
-
-        for (size_t i = 1; i < c->n; i++) {
-                const struct json *key = &c->args[i], *found = NULL;
-
-                if (at.type == JSON_OBJECT && key->type == JSON_STRING) {
-                        found = json_get(&at, key->s);
-                } else if (at.type == JSON_ARRAY && key->type == JSON_INT) {
-                        if (key->i < 0 || key->i >= at.n)
-                                return err_set(c->e, ERR_INVALID,
-                                               "index %" PRId64 " is out of range", key->i);
-                        found = &at.items[key->i];
-                } else if (at.type != JSON_NULL) {
-                        return err_set(c->e, ERR_INVALID, "index: a %s has no %s as an index",
-                                       json_type_name(at.type), json_type_name(key->type));
-                }
-                at = found ? *found : (struct json){ .type = JSON_NULL };
-        }
-        *ret = at;
-        return 0;
-}
-
-static bool equal(struct call *c)
-{
-        struct json a = printed(c->a, &c->args[0]), b = printed(c->a, &c->args[1]);
-
-        return a.n == b.n && memcmp(a.s, b.s, a.n) == 0;
-}
-
-static int run_eq(struct call *c, struct json *ret)
-{
-        *ret = (struct json){ .type = JSON_BOOL, .b = equal(c) };
-        return 0;
-}
-
-static int run_ne(struct call *c, struct json *ret)
-{
-        *ret = (struct json){ .type = JSON_BOOL, .b = !equal(c) };
-        return 0;
-}
-
-static int run_not(struct call *c, struct json *ret)
-{
-        *ret = (struct json){ .type = JSON_BOOL, .b = !truth(&c->args[0]) };
-        return 0;
-}
-
-static const struct function functions[] = {
-        { "json", 1, 1, run_json },   { "len", 1, 1, run_len },
-        { "join", 2, 2, run_join },   { "upper", 1, 1, run_upper },
-        { "lower", 1, 1, run_lower }, { "title", 1, 1, run_title },
-        { "index", 2, 8, run_index }, { "println", 0, 8, run_println },
-        { "eq", 2, 2, run_eq },       { "ne", 2, 2, run_ne },
-        { "not", 1, 1, run_not },
-};
-
 /* ---- parsing ---- */
 
 struct parser {
@@ -274,7 +49,9 @@ struct parser {
         const char *at, *end;  /* of the whole text */
         const char *in, *stop; /* within {{ }} */
         unsigned depth;
-        const char *word; /* that ended a list of nodes: "end", "else", or NULL */
+        const char *word; /* that ended a list of nodes: "end", "else", "else if", or NULL */
+        const char *vars[VARS_MAX]; /* those that can be seen */
+        size_t nvars;
         struct err *e;
 };
 
@@ -333,7 +110,9 @@ static int parse_string(struct parser *p, struct expr *ret)
                 return bad(p, "a string without an end");
         p->in++;
         ret->kind = EXPR_LITERAL;
-        ret->literal = string_value(p->a, buf_str(&b), b.len);
+        ret->literal = (struct json){ .type = JSON_STRING,
+                                      .n = (uint32_t)b.len,
+                                      .s = arena_strndup(p->a, buf_str(&b), b.len) };
         return 0;
 }
 
@@ -356,35 +135,73 @@ static int parse_function(struct parser *p, struct expr *ret)
 {
         size_t n = name_length(p);
         const char *name = arena_strndup(p->a, p->in, n);
-        struct suggest near = { .wrong = name };
 
+        p->in += n;
         if (str_eq(name, "true") || str_eq(name, "false")) {
                 ret->kind = EXPR_LITERAL;
                 ret->literal = (struct json){ .type = JSON_BOOL, .b = *name == 't' };
-                p->in += n;
                 return 0;
         }
-        for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
-                if (str_eq(functions[i].name, name)) {
-                        ret->kind = EXPR_CALL;
-                        ret->function = &functions[i];
-                        p->in += n;
-                        return 0;
-                }
-                suggest_offer(&near, functions[i].name);
+        if (str_eq(name, "nil")) {
+                ret->kind = EXPR_LITERAL;
+                ret->literal = (struct json){ .type = JSON_NULL };
+                return 0;
         }
-        err_set(p->e, ERR_INVALID, "--format: the function \"%.40s\" is not known", name);
-        return err_hint(p->e,
-                        near.best ? "Did you mean '%s'?"
-                                  : "There are json, join, index, len, upper, lower, title, "
-                                    "println, eq, ne and not.",
-                        near.best);
+        ret->kind = EXPR_CALL;
+        ret->function = format_function(name, p->e);
+        return ret->function ? 0 : -1;
+}
+
+static const char *take_variable(struct parser *p)
+{
+        const char *from = p->in++;
+
+        p->in += name_length(p);
+        return arena_strndup(p->a, from, (size_t)(p->in - from));
+}
+
+/* $x, $x.Name; (...).Name */
+static int parse_path_of(struct parser *p, struct expr *of, struct expr **ret)
+{
+        struct expr *x;
+
+        *ret = of;
+        if (p->in >= p->stop || *p->in != '.')
+                return 0;
+        *ret = x = arena_new(p->a, struct expr);
+        x->of = of;
+        return parse_path(p, x);
+}
+
+static int parse_variable(struct parser *p, struct expr *x, struct expr **ret)
+{
+        x->kind = EXPR_VARIABLE;
+        x->variable = take_variable(p);
+        for (size_t i = 0; i < p->nvars; i++)
+                if (str_eq(p->vars[i], x->variable))
+                        return parse_path_of(p, x, ret);
+        if (str_eq(x->variable, "$"))
+                return parse_path_of(p, x, ret);
+        return err_set(p->e, ERR_INVALID, "--format: there is no variable \"%.40s\"", x->variable);
+}
+
+static int parse_nested(struct parser *p, struct expr **ret)
+{
+        if (++p->depth > DEPTH_MAX)
+                return bad(p, "nested too deeply");
+        p->in++;
+        if (parse_pipeline(p, ret) < 0)
+                return -1;
+        p->depth--;
+        if (p->in >= p->stop || *p->in != ')')
+                return bad(p, "a ')' is missing");
+        p->in++;
+        return parse_path_of(p, *ret, ret);
 }
 
 static int parse_operand(struct parser *p, struct expr **ret)
 {
         struct expr *x = arena_new(p->a, struct expr);
-        int r;
 
         *ret = x;
         if (*p->in == '.')
@@ -396,20 +213,30 @@ static int parse_operand(struct parser *p, struct expr **ret)
         if (isalpha((unsigned char)*p->in))
                 return parse_function(p, x);
         if (*p->in == '$')
-                return bad(p, "variables are not supported");
+                return parse_variable(p, x, ret);
         if (*p->in != '(')
                 return bad(p, "something unexpected");
-        if (++p->depth > DEPTH_MAX)
-                return bad(p, "nested too deeply");
-        p->in++;
-        r = parse_pipeline(p, ret);
-        p->depth--;
-        if (r < 0)
-                return r;
-        if (p->in >= p->stop || *p->in != ')')
-                return bad(p, "a ')' is missing");
-        p->in++;
-        return 0;
+        return parse_nested(p, ret);
+}
+
+/* A method of lists: its value is found by the function of that name. */
+static bool is_label(const struct expr *x)
+{
+        size_t n = x->kind == EXPR_PATH ? strlen(x->path) : 0, len = strlen(FORMAT_LABEL);
+
+        return (n == len - 1 && str_eq(x->path, FORMAT_LABEL + 1)) ||
+               (n >= len && str_eq(x->path + n - len, FORMAT_LABEL));
+}
+
+static struct expr *label_of(struct parser *p, struct expr *labels)
+{
+        struct expr *x = arena_new(p->a, struct expr);
+
+        *x = (struct expr){ .kind = EXPR_CALL,
+                            .function = format_function(FORMAT_LABEL, p->e),
+                            .args = { labels },
+                            .nargs = 1 };
+        return x;
 }
 
 /* A value, or a function with what follows it as arguments; first is what was piped in. */
@@ -423,7 +250,9 @@ static int parse_command(struct parser *p, struct expr *piped, struct expr **ret
         if (parse_operand(p, &x) < 0)
                 return -1;
         for (skip_blanks(p); p->in < p->stop && *p->in != '|' && *p->in != ')'; skip_blanks(p)) {
-                if (x->kind != EXPR_CALL || x->nargs >= ARGS_MAX - 1)
+                if (is_label(x))
+                        x = label_of(p, x);
+                if (x->kind != EXPR_CALL || x->nargs >= FORMAT_ARGS_MAX - 1)
                         return bad(p, "something unexpected");
                 if (parse_operand(p, &x->args[x->nargs]) < 0)
                         return -1;
@@ -460,19 +289,79 @@ static int parse_pipeline(struct parser *p, struct expr **ret)
 
 static int parse_nodes(struct parser *p, struct node **ret);
 
+/* "$x :=" or, of range, "$k, $x :=", where it is there. */
+static int parse_declaration(struct parser *p, struct node *n, bool two)
+{
+        const char *from = p->in, *first, *second = NULL;
+
+        skip_blanks(p);
+        if (p->in >= p->stop || *p->in != '$')
+                return 0;
+        first = take_variable(p);
+        skip_blanks(p);
+        if (two && p->in < p->stop && *p->in == ',') {
+                p->in++;
+                skip_blanks(p);
+                if (p->in >= p->stop || *p->in != '$')
+                        return bad(p, "a variable is missing");
+                second = take_variable(p);
+                skip_blanks(p);
+        }
+        if (p->in + 1 >= p->stop || p->in[0] != ':' || p->in[1] != '=') {
+                p->in = from; /* a value */
+                return 0;
+        }
+        p->in += 2;
+        n->key = second ? first : NULL;
+        n->variable = second ? second : first;
+        return 0;
+}
+
+static int declare(struct parser *p, const struct node *n)
+{
+        if (p->nvars + 2 > VARS_MAX)
+                return bad(p, "too many variables");
+        if (n->key)
+                p->vars[p->nvars++] = n->key;
+        if (n->variable)
+                p->vars[p->nvars++] = n->variable;
+        return 0;
+}
+
+static int parse_block(struct parser *p, struct node *n);
+
+/* The nodes after {{else}}; those of {{else if}} are a block in its place, with the same end. */
+static int parse_else(struct parser *p, struct node *n)
+{
+        if (!p->word || str_eq(p->word, "end"))
+                return 0;
+        if (str_eq(p->word, "else"))
+                return parse_nodes(p, &n->otherwise);
+        n->otherwise = arena_new(p->a, struct node);
+        n->otherwise->kind = NODE_IF;
+        if (parse_block(p, n->otherwise) < 0)
+                return -1;
+        p->word = "end";
+        return 0;
+}
+
 /* The nodes up to {{end}}, and those after {{else}}. */
 static int parse_block(struct parser *p, struct node *n)
 {
-        if (parse_pipeline(p, &n->expr) < 0)
+        size_t nvars = p->nvars;
+
+        if (parse_declaration(p, n, n->kind == NODE_RANGE) < 0 || parse_pipeline(p, &n->expr) < 0)
                 return -1;
         if (p->in < p->stop)
                 return bad(p, "something unexpected");
         if (++p->depth > DEPTH_MAX)
                 return bad(p, "nested too deeply");
-        if (parse_nodes(p, &n->body) < 0)
+        if (declare(p, n) < 0 || parse_nodes(p, &n->body) < 0)
                 return -1;
-        if (p->word && str_eq(p->word, "else") && parse_nodes(p, &n->otherwise) < 0)
+        p->nvars = nvars;
+        if (parse_else(p, n) < 0)
                 return -1;
+        p->nvars = nvars;
         p->depth--;
         if (!p->word || !str_eq(p->word, "end"))
                 return err_set(p->e, ERR_INVALID, "--format: an {{end}} is missing");
@@ -543,6 +432,7 @@ static int parse_action(struct parser *p, struct node ***tail)
                 enum node_kind kind;
         } blocks[] = { { "if", NODE_IF }, { "range", NODE_RANGE }, { "with", NODE_WITH } };
         const char *word;
+        struct node *n;
 
         skip_blanks(p);
         word = arena_strndup(p->a, p->in, name_length(p));
@@ -550,6 +440,11 @@ static int parse_action(struct parser *p, struct node ***tail)
                 p->in += strlen(word);
                 skip_blanks(p);
                 p->word = word;
+                if (str_eq(word, "else") && name_length(p) == 2 && strncmp(p->in, "if", 2) == 0) {
+                        p->in += 2;
+                        p->word = "else if";
+                        return 0;
+                }
                 return p->in < p->stop ? bad(p, "something unexpected") : 0;
         }
         for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
@@ -559,9 +454,12 @@ static int parse_action(struct parser *p, struct node ***tail)
                 }
         if (p->in + 1 < p->stop && p->in[0] == '/' && p->in[1] == '*') /* a comment */
                 return 0;
-        if (parse_pipeline(p, &node_add(p, tail, NODE_VALUE)->expr) < 0)
+        n = node_add(p, tail, NODE_VALUE);
+        if (parse_declaration(p, n, false) < 0 || parse_pipeline(p, &n->expr) < 0)
                 return -1;
-        return p->in < p->stop ? bad(p, "something unexpected") : 0;
+        if (n->variable)
+                n->kind = NODE_SET;
+        return p->in < p->stop ? bad(p, "something unexpected") : declare(p, n);
 }
 
 /* Up to the end of the text, or a word that p->word then holds. */
@@ -596,9 +494,9 @@ static int parse_nodes(struct parser *p, struct node **ret)
                         p->at++;
                 if (parse_action(p, &tail) < 0)
                         return -1;
-                p->in = NULL;
                 if (p->word)
                         break;
+                p->in = NULL;
         }
         return 0;
 }
@@ -620,10 +518,16 @@ int template_parse(struct arena *a, const char *text, struct template **ret, str
 
 /* ---- running ---- */
 
+struct variable {
+        const char *name;
+        struct json value;
+};
 struct run {
         struct arena *a;
         struct buf *out;
-        unsigned level; /* of range and with: what dot is made of */
+        const struct json *root;
+        struct variable vars[VARS_MAX];
+        size_t nvars;
         struct err *e;
 };
 
@@ -650,7 +554,7 @@ static int follow(struct run *r, const char *path, const struct json *dot, struc
                 const struct json *found =
                         at && at->type == JSON_OBJECT ? json_get(at, name) : NULL;
 
-                if (!found && at == dot && r->level == 0 && at->type == JSON_OBJECT)
+                if (!found && at == r->root && at->type == JSON_OBJECT)
                         return no_member(r, dot, name);
                 if (!found && at && at->type != JSON_OBJECT && at->type != JSON_NULL)
                         return err_set(r->e, ERR_INVALID, "--format: a %s has no \".%s\"",
@@ -661,39 +565,90 @@ static int follow(struct run *r, const char *path, const struct json *dot, struc
         return 0;
 }
 
+/* The innermost of the name; the parser has seen to it that there is one. */
+static struct json variable_of(const struct run *r, const char *name)
+{
+        for (size_t i = r->nvars; i-- > 0;)
+                if (str_eq(r->vars[i].name, name))
+                        return r->vars[i].value;
+        return *r->root;
+}
+
+static void set_variable(struct run *r, const char *name, const struct json *value)
+{
+        if (name)
+                r->vars[r->nvars++] = (struct variable){ name, *value };
+}
+
 static int evaluate(struct run *r, const struct expr *x, const struct json *dot, struct json *ret)
 {
-        struct call c = { .a = r->a, .n = x->nargs, .e = r->e };
+        struct format_call c = { .a = r->a, .n = x->nargs, .e = r->e };
+        struct json of;
 
-        if (x->kind == EXPR_PATH)
-                return follow(r, x->path, dot, ret);
-        if (x->kind == EXPR_LITERAL) {
+        switch (x->kind) {
+        case EXPR_PATH:
+                if (!x->of)
+                        return follow(r, x->path, dot, ret);
+                if (x->of->kind == EXPR_VARIABLE && str_eq(x->of->variable, "$"))
+                        return follow(r, x->path, r->root, ret);
+                return evaluate(r, x->of, dot, &of) < 0 ? -1 : follow(r, x->path, &of, ret);
+        case EXPR_LITERAL:
                 *ret = x->literal;
                 return 0;
+        case EXPR_VARIABLE:
+                *ret = variable_of(r, x->variable);
+                return 0;
+        default:
+                for (size_t i = 0; i < x->nargs; i++)
+                        if (evaluate(r, x->args[i], dot, &c.args[i]) < 0)
+                                return -1;
+                return x->function->run(&c, ret) < 0 ? err_in(r->e, "--format") : 0;
         }
-        for (size_t i = 0; i < x->nargs; i++)
-                if (evaluate(r, x->args[i], dot, &c.args[i]) < 0)
-                        return -1;
-        return x->function->run(&c, ret) < 0 ? err_in(r->e, "--format") : 0;
 }
 
 static int run_nodes(struct run *r, const struct node *n, const struct json *dot);
 
+/* The members of an object are in its order. */
 static int run_range(struct run *r, const struct node *n, const struct json *list)
 {
-        bool any = (list->type == JSON_ARRAY || list->type == JSON_OBJECT) && list->n > 0;
-        int result = 0;
+        bool object = list->type == JSON_OBJECT;
+        size_t nvars = r->nvars;
 
-        if (!any && list->type != JSON_ARRAY && list->type != JSON_OBJECT &&
-            list->type != JSON_NULL)
+        if (list->type != JSON_ARRAY && !object)
                 return err_set(r->e, ERR_INVALID, "--format: range over a %s",
                                json_type_name(list->type));
-        r->level++;
-        for (uint32_t i = 0; any && result == 0 && i < list->n; i++)
-                result = run_nodes(r, n->body,
-                                   list->type == JSON_ARRAY ? &list->items[i]
-                                                            : &list->members[i].value);
-        r->level--;
+        for (uint32_t i = 0; i < list->n; i++) {
+                const struct json *item = object ? &list->members[i].value : &list->items[i];
+                struct json key = { .type = JSON_INT, .i = i };
+
+                if (object) {
+                        const char *name = list->members[i].name;
+
+                        key = (struct json){ .type = JSON_STRING,
+                                             .n = (uint32_t)strlen(name),
+                                             .s = name };
+                }
+                set_variable(r, n->key, &key);
+                set_variable(r, n->variable, item);
+                if (run_nodes(r, n->body, item) < 0)
+                        return -1;
+                r->nvars = nvars;
+        }
+        return 0;
+}
+
+static int run_block(struct run *r, const struct node *n, const struct json *dot,
+                     const struct json *v)
+{
+        size_t nvars = r->nvars;
+        int result;
+
+        if (n->kind == NODE_RANGE && format_truth(v))
+                return run_range(r, n, v);
+        set_variable(r, n->kind == NODE_RANGE ? NULL : n->variable, v);
+        result = run_nodes(r, format_truth(v) ? n->body : n->otherwise,
+                           n->kind == NODE_WITH && format_truth(v) ? v : dot);
+        r->nvars = nvars;
         return result;
 }
 
@@ -707,27 +662,13 @@ static int run_node(struct run *r, const struct node *n, const struct json *dot)
         }
         if (evaluate(r, n->expr, dot, &v) < 0)
                 return -1;
-        switch (n->kind) {
-        case NODE_VALUE:
-                print_value(&v, r->out);
-                return 0;
-        case NODE_IF:
-                return run_nodes(r, truth(&v) ? n->body : n->otherwise, dot);
-        case NODE_RANGE:
-                if (truth(&v))
-                        return run_range(r, n, &v);
-                return run_nodes(r, n->otherwise, dot);
-        default: {
-                int result;
-
-                if (!truth(&v))
-                        return run_nodes(r, n->otherwise, dot);
-                r->level++;
-                result = run_nodes(r, n->body, &v);
-                r->level--;
-                return result;
-        }
-        }
+        if (n->kind == NODE_VALUE)
+                format_print(&v, r->out);
+        else if (n->kind == NODE_SET)
+                set_variable(r, n->variable, &v);
+        else
+                return run_block(r, n, dot, &v);
+        return 0;
 }
 
 static int run_nodes(struct run *r, const struct node *n, const struct json *dot)
@@ -744,7 +685,7 @@ static int run_nodes(struct run *r, const struct node *n, const struct json *dot
 int template_run(const struct template *t, struct arena *a, const struct json *dot, struct buf *out,
                  struct err *e)
 {
-        struct run r = { .a = a, .out = out, .e = e };
+        struct run r = { .a = a, .out = out, .root = dot, .e = e };
 
         return run_nodes(&r, t->first, dot);
 }

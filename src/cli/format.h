@@ -1,14 +1,18 @@
 /* Templates as --format takes them: the part of Go's text/template that people use with docker
  * and podman, over a JSON value.
  *
- *     {{.}} {{.Config.Env}} {{index .Config.Labels "a.b"}}     values
- *     {{json .}} {{len .}} {{join . ", "}} {{upper .}} {{lower .}} {{title .}} {{println .}}
- *     {{not X}} {{eq A B}} {{ne A B}}                          X: a value or (...)
- *     {{.Names | json}}                                        pipes
- *     {{if X}}...{{else}}...{{end}} {{range X}}...{{else}}...{{end}} {{with X}}...{{end}}
+ *     {{.}} {{.Config.Env}} {{index .Config.Labels "a.b"}} {{(index .Mounts 0).Source}}   values
+ *     {{json .}} {{len .}} {{join . ", "}} {{split . "/"}} {{upper .}} {{lower .}} {{title .}}
+ *     {{slice . 0 12}} {{truncate . 12}} {{pad . 1 2}} {{print .}} {{println .}}
+ *     {{printf "%-9s" .}}
+ *     {{not X}} {{and A B}} {{or A B}} {{eq A B}} and ne, lt, le, gt, ge     X: a value or (...)
+ *     {{.Names | json}}                                                 pipes
+ *     {{if X}}...{{else if X}}...{{else}}...{{end}} {{range X}}...{{else}}...{{end}} {{with X}}...
+ *     {{$x := .ID}} {{range $key, $value := X}} {{$.ID}}                variables, set once
+ *     {{.Label "a.b"}} of lists: one label, or nothing
  *     {{- and -}} trim blanks; \t and \n in the text stand for a tab and a newline
  *
- * printf, variables and templates of one's own are refused by name. Pure and fuzzed. */
+ * Templates of one's own, loops' break and continue are refused. Pure and fuzzed. */
 #pragma once
 
 #include "base/buf.h"

@@ -373,6 +373,20 @@ static int bad_member(const struct program *p, const struct group *g, const char
         return err_hint(e, "See '%s %s --help' for the list.", p->name, g->name);
 }
 
+/* Whether the words are a command that is not there on purpose. */
+static bool refuse(const struct program *p, char *const *words, struct err *e)
+{
+        int n = words[0] && words[1] ? 2 : 1;
+
+        for (const struct refusal *r = p->refused; r && r->name; r++)
+                if (matches(r->name, words, n)) {
+                        err_set(e, ERR_UNSUPPORTED, "command '%s' is not supported: %s", r->name,
+                                r->why);
+                        return true;
+                }
+        return false;
+}
+
 static int bad_command(const struct program *p, const char *word, struct err *e)
 {
         struct suggest near = { .wrong = word };
@@ -436,6 +450,8 @@ static int not_found(const struct program *p, struct arena *a, char *const *word
 {
         const struct group *g = program_group(p, a, words[0]);
 
+        if (!v->help && refuse(p, words, e))
+                return -1;
         if (!g)
                 return bad_command(p, words[0], e);
         if (bad_member(p, g, words[1], v, e) < 0)

@@ -150,6 +150,12 @@ struct command {
         int (*run)(struct ctx *c, void *args, int argc, char **argv, struct err *e);
 };
 
+/* A command that users of other engines look for, or a group of them. */
+struct refusal {
+        const char *name; /* "build", "volume export" */
+        const char *why;  /* as of REFUSED() */
+};
+
 struct program {
         const char *name;       /* "berth-oci" */
         const char *help;       /* one line, as a command's */
@@ -157,6 +163,7 @@ struct program {
         int section;            /* of its man pages */
         const struct opt *opts; /* before the command, bound to the globals that main passes */
         const struct command *const *commands; /* in the order of help; ended by NULL */
+        const struct refusal *refused;         /* ended by {}; or NULL */
         const char *list_ids;    /* arguments that print container ids, one a line; or NULL */
         const char *list_images; /* the same for names of images */
 };

@@ -1,6 +1,7 @@
 #include "cli/table.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -51,35 +52,37 @@ const char *text_size(struct arena *a, uint64_t bytes)
         return arena_printf(a, "%.3g%s", v >= 999.5 ? (double)(uint64_t)v : v, units[unit]);
 }
 
+/* docker's: hours are rounded, and what is longer is made of rounded hours. */
 const char *text_duration(struct arena *a, int64_t seconds)
 {
         static const struct {
-                int64_t below, unit; /* seconds */
+                int64_t below, unit; /* hours */
                 const char *name;
         } steps[] = {
-                { 60, 1, "seconds" },
-                { 3600, 60, "minutes" },
-                { 48 * 3600, 3600, "hours" },
-                { 14 * 86400, 86400, "days" },
-                { 60 * 86400, 7 * 86400, "weeks" },
-                { 730 * 86400, 30 * 86400, "months" },
+                { 48, 1, "hours" },
+                { 14 * 24, 24, "days" },
+                { 60 * 24, 7 * 24, "weeks" },
+                { 730 * 24, 30 * 24, "months" },
         };
+        int64_t hours = (seconds + 1800) / 3600;
 
         if (seconds < 1)
                 return "Less than a second";
         if (seconds == 1)
                 return "1 second";
-        if (seconds >= 60 && seconds < 120)
+        if (seconds < 60)
+                return arena_printf(a, "%" PRId64 " seconds", seconds);
+        if (seconds < 120)
                 return "About a minute";
-        if (seconds >= 3600 && seconds < 5400)
+        if (seconds < 3600)
+                return arena_printf(a, "%" PRId64 " minutes", seconds / 60);
+        if (hours == 1)
                 return "About an hour";
         for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-                if (seconds < steps[i].below)
-                        return arena_printf(
-                                a, "%lld %s",
-                                (long long)((seconds + (i == 2 ? 1800 : 0)) / steps[i].unit),
-                                steps[i].name);
-        return arena_printf(a, "%lld years", (long long)(seconds / (365 * 86400)));
+                if (hours < steps[i].below)
+                        return arena_printf(a, "%" PRId64 " %s", hours / steps[i].unit,
+                                            steps[i].name);
+        return arena_printf(a, "%" PRId64 " years", hours / (365 * 24));
 }
 
 const char *text_ago(struct arena *a, int64_t then, int64_t now)

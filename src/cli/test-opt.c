@@ -78,11 +78,15 @@ static const struct command cmd_secret = {
 };
 static const struct command *const commands[] = { &cmd_make, &cmd_exec, &cmd_volume_ls, &cmd_secret,
                                                   NULL };
+static const struct refusal refused[] = { { "break", "things are whole" },
+                                          { "volume lose", "look for it" },
+                                          {} };
 const struct program program = { .name = "thing",
                                  .help = "Does things",
                                  .section = 8,
                                  .opts = global_opts,
-                                 .commands = commands };
+                                 .commands = commands,
+                                 .refused = refused };
 
 struct run {
         struct arena arena;
@@ -249,6 +253,10 @@ static void test_commands(void **state)
         assert_string_equal(r.e.hint, "Did you mean 'thing volume ls'?");
         assert_int_equal(PARSE(&r, "store"), -1);
         assert_string_equal(r.e.chain, "unknown command 'store'");
+        assert_int_equal(PARSE(&r, "break", "it", "--all"), -1);
+        assert_string_equal(r.e.chain, "command 'break' is not supported: things are whole");
+        assert_int_equal(PARSE(&r, "volume", "lose"), -1);
+        assert_int_equal(r.e.code, ERR_UNSUPPORTED);
         assert_ptr_equal(program_find(&program, "volume exec"), &cmd_exec);
         assert_int_equal(PARSE(&r, "maek"), -1);
         assert_string_equal(r.e.chain, "unknown command 'maek'");

@@ -439,6 +439,14 @@ const char *owner_storage_id(const struct json *containers, const char *name)
         return NULL;
 }
 
+void owner_from_record(const struct json *record, struct owner_clue *ret)
+{
+        if (!ret->name)
+                ret->name = json_str(json_get(record, "name"), NULL);
+        if (!ret->image)
+                ret->image = json_str(json_path(record, "image.name"), NULL);
+}
+
 void owner_from_docker(const struct json *config, struct owner_clue *ret)
 {
         const char *name = json_str(json_get(config, "Name"), NULL);

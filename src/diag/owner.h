@@ -47,5 +47,7 @@ bool owner_from_storage(struct arena *a, const struct json *containers, const ch
                         struct owner_clue *ret);
 /* The id of the container called name there, or NULL. */
 const char *owner_storage_id(const struct json *containers, const char *name);
+/* From berth's container.json. */
+void owner_from_record(const struct json *record, struct owner_clue *ret);
 /* From docker's config.v2.json. */
 void owner_from_docker(const struct json *config, struct owner_clue *ret);

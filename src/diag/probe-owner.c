@@ -185,6 +185,8 @@ static void read_engine(struct facts *f)
         for (size_t i = 0; i < indexes.n && (!c.name || !c.image); i++)
                 if (state_json(f->arena, indexes.v[i], &j))
                         owner_from_storage(f->arena, &j, o->id, &c);
+        if (state_record(f->arena, o->bundle, &j))
+                owner_from_record(&j, &c);
         if (o->engine && str_eq(o->engine, "docker") &&
             state_json(
                     f->arena,

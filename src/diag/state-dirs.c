@@ -252,6 +252,28 @@ static bool consider(const char *root, const char *id, void *arg)
         return s->exact;
 }
 
+bool state_record(struct arena *a, const char *bundle, struct json *ret)
+{
+        return bundle && state_json(a, arena_printf(a, "%s/container.json", bundle), ret);
+}
+
+static bool consider_name(const char *root, const char *id, void *arg)
+{
+        struct search *s = arg;
+        struct owner_clue c = { 0 };
+        struct state_entry found;
+        struct json record;
+
+        if (!state_read(s->a, root, id, &found) || !state_record(s->a, found.state.bundle, &record))
+                return false;
+        owner_from_record(&record, &c);
+        if (!c.name || !str_eq(c.name, s->name) || !state_current(s->a, &found.state))
+                return false;
+        s->best = found;
+        s->matches = 1;
+        return s->exact = true;
+}
+
 static bool unreadable(const struct strings *roots)
 {
         for (size_t i = 0; i < roots->n; i++)
@@ -269,7 +291,7 @@ int state_find(struct arena *a, const struct strings *roots, const char *name, p
         if (ret_denied)
                 *ret_denied = unreadable(roots);
         state_each(a, roots, consider, &s, NULL);
-        if (!s.exact) {
+        if (!s.exact && !state_each(a, roots, consider_name, &s, NULL)) {
                 id = storage_lookup(a, name);
                 if (!id)
                         id = docker_lookup(a, name);

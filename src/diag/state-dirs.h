@@ -31,13 +31,15 @@ bool state_each(struct arena *a, const struct strings *roots,
 bool state_current(struct arena *a, const struct owner_state *s);
 
 /* The process of the container that name means: an id, a unique prefix of one, or a name that
- * podman, CRI-O or docker keep. ERR_NOT_FOUND, also where it is not running; ERR_INVALID where
- * the prefix is ambiguous. *ret_denied (may be NULL): some directory could not be read. */
+ * berth, podman, CRI-O or docker keep. ERR_NOT_FOUND, also where it is not running; ERR_INVALID
+ * where the prefix is ambiguous. *ret_denied (may be NULL): some directory could not be read. */
 int state_find(struct arena *a, const struct strings *roots, const char *name, pid_t *ret_pid,
                bool *ret_denied, struct err *e);
 
 /* containers.json files of containers/storage that exist, the graph root of bundle (may be NULL)
  * first. */
 struct strings storage_indexes(struct arena *a, const char *bundle);
+/* What berth's engine keeps of a container beside its config.json; false where another's. */
+bool state_record(struct arena *a, const char *bundle, struct json *ret);
 /* A JSON file from a place that others may write; false if absent, too large or malformed. */
 bool state_json(struct arena *a, const char *path, struct json *ret);

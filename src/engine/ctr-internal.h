@@ -44,4 +44,3 @@ int ctr_lock(const struct engine *g, const struct ctr *c, struct err *e);
 int ctr_lock_any(const struct engine *g, const struct ctr *c, struct err *e);
 /* The record's member "hostConfig". */
 void ctr_asked_write(const struct ctr_options *o, const struct sandbox *s, struct json_writer *w);
-char *duration_text(struct arena *a, int64_t ns);

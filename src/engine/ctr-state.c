@@ -113,68 +113,9 @@ bool ctr_is_up(const struct ctr_state *s)
                s->status == CTR_RESTARTING;
 }
 
-/* ---- as text ---- */
-
-/* docker's wording: "About a minute", "3 hours". */
-char *duration_text(struct arena *a, int64_t ns)
+uint64_t ctr_written(const struct engine *g, const struct ctr *c)
 {
-        int64_t s = MAX(ns, (int64_t)0) / 1000000000;
+        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
 
-        if (s < 1)
-                return arena_strdup(a, "Less than a second");
-        if (s == 1)
-                return arena_strdup(a, "1 second");
-        if (s < 60)
-                return arena_printf(a, "%" PRId64 " seconds", s);
-        if (s < 120)
-                return arena_strdup(a, "About a minute");
-        if (s < 3600)
-                return arena_printf(a, "%" PRId64 " minutes", s / 60);
-        if (s < 7200)
-                return arena_strdup(a, "About an hour");
-        if (s < 48 * 3600)
-                return arena_printf(a, "%" PRId64 " hours", s / 3600);
-        if (s < 14 * 86400)
-                return arena_printf(a, "%" PRId64 " days", s / 86400);
-        if (s < 60 * 86400)
-                return arena_printf(a, "%" PRId64 " weeks", s / (7 * 86400));
-        if (s < 2 * 365 * 86400)
-                return arena_printf(a, "%" PRId64 " months", s / (30 * 86400));
-        return arena_printf(a, "%" PRId64 " years", s / (365 * 86400));
-}
-
-static const char *health_text(struct arena *a, const struct monitor_state *m)
-{
-        if (m->health == HEALTH_OFF)
-                return "";
-        return m->health == HEALTH_BEGINNING
-                       ? arena_printf(a, " (health: starting)")
-                       : arena_printf(a, " (%s)", health_status_names[m->health]);
-}
-
-char *ctr_status_text(struct arena *a, const struct ctr_state *s)
-{
-        const struct monitor_state *m = &s->monitor;
-        int64_t now = clock_now_ns();
-
-        switch (s->status) {
-        case CTR_RUNNING:
-        case CTR_STOPPING:
-                return arena_printf(a, "Up %s%s", duration_text(a, now - m->started_ns),
-                                    health_text(a, m));
-        case CTR_PAUSED:
-                return arena_printf(a, "Up %s (Paused)", duration_text(a, now - m->started_ns));
-        case CTR_RESTARTING:
-                return arena_printf(a, "Restarting (%d) %s ago", m->exit_code,
-                                    duration_text(a, now - m->finished_ns));
-        case CTR_EXITED:
-                if (!m->finished_ns)
-                        return arena_printf(a, "Exited (%d)", m->exit_code);
-                return arena_printf(a, "Exited (%d) %s ago", m->exit_code,
-                                    duration_text(a, now - m->finished_ns));
-        case CTR_LOST:
-                return arena_strdup(a, "Dead");
-        default:
-                return arena_strdup(a, "Created");
-        }
+        return dir < 0 ? 0 : store_tree_size(dir, "upper");
 }

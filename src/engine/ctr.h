@@ -111,8 +111,8 @@ int ctr_list(struct engine *g, struct arena *a, struct ctr **ret, size_t *ret_n,
 /* E2. Never fails: what can't be read is CTR_LOST. */
 void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *ret);
 bool ctr_is_up(const struct ctr_state *s); /* running, paused, stopping or restarting */
-/* "Up 3 minutes (healthy)", "Exited (1) 2 hours ago", ... */
-char *ctr_status_text(struct arena *a, const struct ctr_state *s);
+/* Bytes on disk of what it has written over its image; 0 where that can't be told. */
+uint64_t ctr_written(const struct engine *g, const struct ctr *c);
 
 /* Its directories: descriptors, or -1 with e. */
 int ctr_dir(const struct engine *g, const char *id, struct err *e);

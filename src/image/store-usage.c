@@ -65,7 +65,7 @@ static int add_size(void *ctx, int dir, const char *name)
         return 0;
 }
 
-static uint64_t tree_size(int dir, const char *name)
+uint64_t store_tree_size(int dir, const char *name)
 {
         uint64_t total = 0;
 
@@ -78,7 +78,7 @@ static int count_container(void *ctx, int dir, const char *name)
         struct usage *u = ctx;
 
         u->containers.count++;
-        u->containers.size += tree_size(dir, name);
+        u->containers.size += store_tree_size(dir, name);
         return 0;
 }
 
@@ -101,7 +101,7 @@ static int count_stage(void *ctx, int dir, const char *name)
 
         if (str_ends(name, ".lock"))
                 return 0;
-        size = tree_size(dir, name);
+        size = store_tree_size(dir, name);
         c->usage->stages.count++;
         c->usage->stages.size += size;
         if (c->store->writable && stage_open(c->store, name, true, &g, NULL) == 0) {
@@ -116,7 +116,7 @@ static int count_stage(void *ctx, int dir, const char *name)
 static int count_trash(void *ctx, int dir, const char *name)
 {
         struct count *c = ctx;
-        uint64_t size = tree_size(dir, name);
+        uint64_t size = store_tree_size(dir, name);
 
         c->usage->trash.count++;
         c->usage->trash.size += size;

@@ -200,6 +200,8 @@ struct usage {
         } images, containers, volumes, blobs, stages, trash;
 };
 int store_usage(struct store *s, struct usage *ret, struct err *e);
+/* Bytes on disk of dir/name and all below it; what can't be read counts as nothing. */
+uint64_t store_tree_size(int dir, const char *name);
 struct finding {
         const char *object;  /* "layer 4f2a...", "tag docker.io/library/busybox:latest" */
         const char *problem; /* "layer.tar is missing" */

@@ -157,3 +157,13 @@ def test_host_config(engine):
     assert found["Privileged"] is True and found["Init"] is True
     assert found["Sysctls"] == {"net.ipv4.ip_forward": "1"} and found["Annotations"] == {"k": "v=w"}
     engine("rm", "-f", "x", "web").ok()
+
+
+def test_look_by_name(engine):
+    id = engine.up("sleep", "1000", flags=["--name", "web"])
+    page = json.loads(engine("look", "--json", "--sample", "0", "web").ok().out)
+    assert page["owner"]["id"] == id and page["owner"]["name"] == "web", page["owner"]
+    assert page["owner"]["image"] == IMAGE
+    assert engine("look", "--sample", "0", id[:12]).ok().out.startswith("web ")
+    engine("rm", "-f", "web").ok()
+    assert "no container 'web'" in engine("look", "--sample", "0", "web").err

@@ -1,5 +1,4 @@
 /* berth ps: containers, from one query and their monitors' word. */
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,29 +9,56 @@
 #include "base/str.h"
 #include "cli/commands/ctr.h"
 #include "cli/ctr-args.h"
+#include "cli/ctr-filter.h"
 #include "cli/table.h"
 
 struct ps_args {
-        bool all, quiet, no_trunc, latest, no_heading, names;
-        int64_t last;
+        bool all, quiet, no_trunc, latest, no_heading, names, size, namespaces;
+        int64_t last, watch;
+        int order;
         const char *format;
         struct strings filters;
 };
-static const struct ps_args defaults = { .last = -1 };
+static const struct ps_args defaults = { .last = -1, .order = -1 };
+
+/* podman's names; without one, the newest comes first. */
+static const char *const orders[] = { "command", "created",    "id",   "image",  "names",
+                                      "pod",     "runningfor", "size", "status", NULL };
+enum order {
+        ORDER_COMMAND,
+        ORDER_CREATED,
+        ORDER_ID,
+        ORDER_IMAGE,
+        ORDER_NAMES,
+        ORDER_POD,
+        ORDER_RUNNING,
+        ORDER_SIZE,
+        ORDER_STATUS
+};
 
 static const struct opt opts[] = {
         FLAG(struct ps_args, all, 'a', "all", "Show also those that do not run"),
         LIST(struct ps_args, filters, 'f', "filter", "KEY=VALUE",
-             "Show those alone that pass: name, id, status, label, ancestor, exited, health, "
-             "before, "
-             "since, until"),
+             "Show those alone that pass: " CTR_FILTER_KEYS),
         STR(struct ps_args, format, 0, "format", "TEMPLATE",
             "Print by a Go template such as {{.Names}}, by `table TEMPLATE`, or `json`"),
         INT(struct ps_args, last, 'n', "last", "N", "Show the N created last, running or not"),
         FLAG(struct ps_args, latest, 'l', "latest", "Show the one created last, running or not"),
         FLAG(struct ps_args, no_heading, 0, "noheading", "Print no headings"),
         FLAG(struct ps_args, no_trunc, 0, "no-trunc", "Shorten nothing"),
+        FLAG(struct ps_args, namespaces, 0, "namespace",
+             "Show the namespaces of their first processes instead"),
+        FLAG(struct ps_args, namespaces, 0, "ns", "As --namespace", .hidden = true),
+        REFUSED('p', "pod", "pods are not built yet"),
         FLAG(struct ps_args, quiet, 'q', "quiet", "Print ids alone"),
+        FLAG(struct ps_args, size, 's', "size",
+             "Show what they have written, and with it their images' sizes"),
+        ENUM(struct ps_args, order, 0, "sort", "KEY", orders,
+             "Order by KEY: command, created, id, image, names, runningfor, size, status"),
+        IGNORED(0, "sync", "What is shown is the truth of the moment", .hidden = true),
+        IGNORED(0, "external", "There are no containers of others in the store", .hidden = true),
+        INT(struct ps_args, watch, 'w', "watch", "SECONDS", "Show it again every so often",
+            .min = 1, .max = 86400),
         FLAG(struct ps_args, names, 0, "list-names", "Print names alone", .hidden = true),
         {}
 };
@@ -40,7 +66,9 @@ static const struct opt opts[] = {
 struct row {
         const struct ctr *c;
         struct ctr_state s;
-        int64_t now; /* seconds */
+        int64_t now;             /* seconds */
+        uint64_t written, image; /* bytes; where sizes are asked for */
+        const struct ps_args *args;
 };
 
 /* ---- columns ---- */
@@ -82,12 +110,96 @@ static const char *image_text(struct arena *a, const struct row *r)
         return familiar ? familiar : name;
 }
 
+static const char *health_text(struct arena *a, const struct monitor_state *m)
+{
+        if (m->health == HEALTH_OFF)
+                return "";
+        return m->health == HEALTH_BEGINNING
+                       ? " (health: starting)"
+                       : arena_printf(a, " (%s)", health_status_names[m->health]);
+}
+
+/* "Up 3 minutes (healthy)", "Exited (1) 2 hours ago", ... */
+static const char *status_text(struct arena *a, const struct row *r)
+{
+        const struct monitor_state *m = &r->s.monitor;
+        const char *up = text_duration(a, r->now - m->started_ns / 1000000000);
+        const char *ago = text_ago(a, m->finished_ns / 1000000000, r->now);
+
+        switch (r->s.status) {
+        case CTR_RUNNING:
+        case CTR_STOPPING:
+                return arena_printf(a, "Up %s%s", up, health_text(a, m));
+        case CTR_PAUSED:
+                return arena_printf(a, "Up %s (Paused)", up);
+        case CTR_RESTARTING:
+                return arena_printf(a, "Restarting (%d) %s", m->exit_code, ago);
+        case CTR_EXITED:
+                return m->finished_ns ? arena_printf(a, "Exited (%d) %s", m->exit_code, ago)
+                                      : arena_printf(a, "Exited (%d)", m->exit_code);
+        case CTR_LOST:
+                return "Dead";
+        default:
+                return "Created";
+        }
+}
+
+static const struct json *mount_at(const struct row *r, uint32_t i)
+{
+        const struct json *list = json_get(r->c->record, "mounts");
+
+        return list && list->type == JSON_ARRAY && i < list->n ? &list->items[i] : NULL;
+}
+
+/* docker's: volumes by name, others by source; each cut off where lines have to be short. */
+static const char *mounts_text(struct arena *a, const struct row *r, bool whole)
+{
+        const struct json *m;
+        AUTO_BUF b = { 0 };
+
+        for (uint32_t i = 0; (m = mount_at(r, i)); i++) {
+                const char *name = json_str(json_get(m, "name"), "");
+                const char *text = *name ? name : json_str(json_get(m, "source"), "");
+
+                if (!*text)
+                        continue; /* a tmpfs */
+                buf_puts(&b, b.len ? "," : "");
+                buf_printf(&b, !whole && strlen(text) > 15 ? "%.14s…" : "%s", text);
+        }
+        return arena_strdup(a, buf_str(&b));
+}
+
+static const char *volumes_text(struct arena *a, const struct row *r)
+{
+        const struct json *m;
+        unsigned n = 0;
+
+        for (uint32_t i = 0; (m = mount_at(r, i)); i++)
+                n += str_eq(json_str(json_get(m, "type"), ""), "volume");
+        return arena_printf(a, "%u", n);
+}
+
+/* The number of a namespace of its first process. */
+static const char *namespace_text(struct arena *a, const struct row *r, const char *name)
+{
+        char text[64];
+        const char *path = arena_printf(a, "/proc/%d/ns/%s", r->s.monitor.pid, name), *number;
+        ssize_t n = ctr_is_up(&r->s) && r->s.monitor.pid > 0 ? readlink(path, text, sizeof text - 1)
+                                                             : -1;
+
+        if (n <= 0)
+                return "";
+        text[n] = 0;
+        number = strchr(text, '[');
+        return number ? arena_strndup(a, number + 1, strcspn(number + 1, "]")) : "";
+}
+
 TEXT(id, o->no_trunc ? r->c->id : arena_strndup(a, r->c->id, 12))
 TEXT(image, image_text(a, r))
 TEXT(command, command_text(a, r, o->no_trunc))
 TEXT(created, text_ago(a, r->c->created_ns / 1000000000, r->now))
 TEXT(created_at, text_time(a, r->c->created_ns / 1000000000))
-TEXT(status, ctr_status_text(a, &r->s))
+TEXT(status, status_text(a, r))
 TEXT(state, ctr_status_names[r->s.status])
 TEXT(ports, "")
 TEXT(names, r->c->name)
@@ -96,10 +208,21 @@ TEXT(networks, r->c->network)
 TEXT(pid, arena_printf(a, "%d", r->s.monitor.pid))
 TEXT(exit_code, arena_printf(a, "%d", r->s.monitor.exit_code))
 TEXT(restarts, arena_printf(a, "%u", r->s.monitor.restarts))
-TEXT(mounts, "")
-TEXT(local_volumes, "0")
+TEXT(mounts, mounts_text(a, r, o->no_trunc))
+TEXT(local_volumes, volumes_text(a, r))
 TEXT(running_for, text_ago(a, r->c->created_ns / 1000000000, r->now))
-TEXT(unsized, "")
+TEXT(size_of, arena_printf(a, "%s (virtual %s)", text_size(a, r->written),
+                           text_size(a, r->written + r->image)))
+TEXT(started, arena_printf(a, "%" PRId64, r->s.monitor.started_ns / 1000000000))
+TEXT(image_id, o->no_trunc ? r->c->image_id : arena_strndup(a, digest_hex(r->c->image_id), 12))
+TEXT(health, health_status_names[r->s.monitor.health])
+TEXT(cgroupns, namespace_text(a, r, "cgroup"))
+TEXT(ipcns, namespace_text(a, r, "ipc"))
+TEXT(mntns, namespace_text(a, r, "mnt"))
+TEXT(netns, namespace_text(a, r, "net"))
+TEXT(pidns, namespace_text(a, r, "pid"))
+TEXT(userns, namespace_text(a, r, "user"))
+TEXT(utsns, namespace_text(a, r, "uts"))
 
 static struct json value_id(struct arena *a, const void *p)
 {
@@ -138,6 +261,31 @@ static struct json value_labels(struct arena *a, const void *p)
         return (struct json){ .type = JSON_OBJECT, .n = (uint32_t)r->c->labels.n, .members = m };
 }
 
+/* Where things are mounted, as podman has it. */
+static struct json value_mounts(struct arena *a, const void *p)
+{
+        const struct json *list = json_get(((const struct row *)p)->c->record, "mounts");
+        uint32_t n = list && list->type == JSON_ARRAY ? list->n : 0;
+        struct json *items = arena_array(a, struct json, n + 1);
+
+        for (uint32_t i = 0; i < n; i++)
+                items[i] = json_of_str(a, json_str(json_get(&list->items[i], "destination"), ""));
+        return (struct json){ .type = JSON_ARRAY, .n = n, .items = items };
+}
+
+static struct json value_size(struct arena *a, const void *p)
+{
+        const struct row *r = p;
+        struct json_member *m;
+
+        if (!r->args->size)
+                return (struct json){ .type = JSON_NULL };
+        m = arena_array(a, struct json_member, 2);
+        m[0] = (struct json_member){ "rootFsSize", json_of_i64((int64_t)(r->written + r->image)) };
+        m[1] = (struct json_member){ "rwSize", json_of_i64((int64_t)r->written) };
+        return (struct json){ .type = JSON_OBJECT, .n = 2, .members = m };
+}
+
 static const struct column columns[] = {
         { .name = "ID",
           .heading = "CONTAINER ID",
@@ -169,7 +317,13 @@ static const struct column columns[] = {
           .json = "Names",
           .value = value_names,
           .shown = true },
+        { .name = "Size",
+          .text = text_size_of,
+          .json = "Size",
+          .value = value_size,
+          .optional = true },
         { .name = "Labels", .text = text_labels, .json = "Labels", .value = value_labels },
+        { .name = "Label", .heading = "LABELS", .value = value_labels }, /* .Label "key" */
         { .name = "Networks", .text = text_networks, .json = "Networks" },
         { .name = "Pid", .text = text_pid, .json = "Pid", .value = value_pid },
         { .name = "ExitCode",
@@ -178,196 +332,163 @@ static const struct column columns[] = {
           .json = "ExitCode",
           .value = value_exit_code },
         { .name = "Restarts", .text = text_restarts, .json = "Restarts" },
-        { .name = "Mounts", .text = text_mounts },
+        { .name = "Mounts", .text = text_mounts, .json = "Mounts", .value = value_mounts },
         { .name = "LocalVolumes", .heading = "LOCAL VOLUMES", .text = text_local_volumes },
-        { .name = "Size", .text = text_unsized },
+        { .name = "ImageID", .heading = "IMAGE ID", .text = text_image_id, .json = "ImageID" },
+        { .name = "Health", .text = text_health },
+        { .name = "StartedAt", .heading = "STARTED AT", .text = text_started },
         {}
 };
 
-/* ---- filters ---- */
-
-static bool match_name(const struct row *r, const char *v)
-{
-        return strstr(r->c->name, v) || fnmatch(v, r->c->name, 0) == 0;
-}
-static bool match_id(const struct row *r, const char *v)
-{
-        return strncmp(r->c->id, v, strlen(v)) == 0;
-}
-static bool match_status(const struct row *r, const char *v)
-{
-        return str_eq(ctr_status_names[r->s.status], v) ||
-               (str_eq(v, "stopped") && r->s.status == CTR_EXITED);
-}
-static bool match_label(const struct row *r, const char *v)
-{
-        return key_values_match(&r->c->labels, v);
-}
-static bool match_ancestor(const struct row *r, const char *v)
-{
-        const char *image = r->c->image_name, *at = strstr(image, v),
-                   *id = digest_hex(r->c->image_id);
-
-        /* The whole name, or its end from a slash on, with or without its tag. */
-        if (at && (at == image || at[-1] == '/') &&
-            (!at[strlen(v)] || at[strlen(v)] == ':' || at[strlen(v)] == '@'))
-                return true;
-        return strncmp(id, v, strlen(v)) == 0 || str_eq(r->c->image_id, v);
-}
-static bool match_exited(const struct row *r, const char *v)
-{
-        int64_t code;
-
-        return r->s.status == CTR_EXITED && str_to_i64(v, &code) == 0 &&
-               code == r->s.monitor.exit_code;
-}
-static bool match_health(const struct row *r, const char *v)
-{
-        const char *have = health_status_names[r->s.monitor.health];
-
-        return str_eq(have, v) || (str_eq(v, "none") && !*have);
-}
-static bool match_network(const struct row *r, const char *v)
-{
-        return str_eq(r->c->network, v);
-}
-
-static const struct filter {
-        const char *key;
-        bool (*match)(const struct row *r, const char *value);
-} filters[] = {
-        { "name", match_name },         { "id", match_id },
-        { "status", match_status },     { "label", match_label },
-        { "ancestor", match_ancestor }, { "exited", match_exited },
-        { "health", match_health },     { "network", match_network },
+/* podman's, of `ps --namespace`. */
+static const struct column namespace_columns[] = {
+        { .name = "ID",
+          .heading = "CONTAINER ID",
+          .text = text_id,
+          .json = "Id",
+          .value = value_id,
+          .shown = true },
+        { .name = "Names", .text = text_names, .json = "Names", .shown = true },
+        { .name = "Pid", .text = text_pid, .json = "Pid", .value = value_pid, .shown = true },
+        { .name = "CGROUPNS", .text = text_cgroupns, .json = "Cgroup", .shown = true },
+        { .name = "IPC", .text = text_ipcns, .json = "Ipc", .shown = true },
+        { .name = "MNT", .text = text_mntns, .json = "Mnt", .shown = true },
+        { .name = "NET", .text = text_netns, .json = "Net", .shown = true },
+        { .name = "PIDNS", .text = text_pidns, .json = "PidNs", .shown = true },
+        { .name = "USERNS", .text = text_userns, .json = "User", .shown = true },
+        { .name = "UTS", .text = text_utsns, .json = "Uts", .shown = true },
+        {}
 };
 
-static const struct filter *filter_of(const char *text, const char **ret_value)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
-                const char *value = str_after(text, filters[i].key);
+/* ---- order ---- */
 
-                if (value && *value == '=') {
-                        *ret_value = value + 1;
-                        return &filters[i];
-                }
+static int compare(const void *pa, const void *pb, void *order)
+{
+        const struct row *a = pa, *b = pb;
+        AUTO_ARENA arena = { 0 };
+
+        switch (*(const enum order *)order) {
+        case ORDER_COMMAND:
+                return strcmp(command_text(&arena, a, true), command_text(&arena, b, true));
+        case ORDER_ID:
+                return strcmp(a->c->id, b->c->id);
+        case ORDER_IMAGE:
+                return strcmp(a->c->image_name, b->c->image_name);
+        case ORDER_NAMES:
+                return strcmp(a->c->name, b->c->name);
+        case ORDER_SIZE:
+                return (a->written > b->written) - (a->written < b->written);
+        case ORDER_STATUS:
+                return strcmp(status_text(&arena, a), status_text(&arena, b));
+        case ORDER_RUNNING:
+                return (a->s.monitor.started_ns > b->s.monitor.started_ns) -
+                       (a->s.monitor.started_ns < b->s.monitor.started_ns);
+        default:
+                return (a->c->created_ns > b->c->created_ns) -
+                       (a->c->created_ns < b->c->created_ns);
         }
-        return NULL;
-}
-
-/* before=, since= name another container. */
-static int match_times(struct ctx *ctx, struct engine *g, const char *text, const struct row *r,
-                       bool *ret, struct err *e)
-{
-        const char *before = str_after(text, "before="), *since = str_after(text, "since=");
-        struct ctr other;
-
-        if (!before && !since) {
-                err_set(e, ERR_INVALID, "--filter: \"%s\" is not known", text);
-                return err_hint(e, "known are name, id, status, label, ancestor, exited, health, "
-                                   "network, before and since, each with =VALUE");
-        }
-        if (ctr_find(g, &ctx->arena, before ? before : since, &other, e) < 0)
-                return -1;
-        *ret = before ? r->c->created_ns < other.created_ns : r->c->created_ns > other.created_ns;
-        return 0;
-}
-
-/* Filters of one key are alternatives, but for labels; different keys must all pass. */
-static int passes(struct ctx *ctx, struct engine *g, const struct strings *list,
-                  const struct row *r, bool *ret, struct err *e)
-{
-        bool wanted[ARRAY_SIZE(filters)] = { 0 }, matched[ARRAY_SIZE(filters)] = { 0 }, one = false;
-
-        *ret = true;
-        for (size_t i = 0; i < list->n; i++) {
-                const char *value;
-                const struct filter *f = filter_of(list->v[i], &value);
-
-                if (!f) {
-                        if (match_times(ctx, g, list->v[i], r, &one, e) < 0)
-                                return -1;
-                        *ret = *ret && one;
-                        continue;
-                }
-                one = f->match(r, value);
-                if (f->match == match_label)
-                        *ret = *ret && one;
-                wanted[f - filters] = true;
-                matched[f - filters] |= one;
-        }
-        for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
-                *ret = *ret && (!wanted[i] || matched[i]);
-        return 0;
-}
-
-static bool asks_for_status(const struct strings *list)
-{
-        for (size_t i = 0; i < list->n; i++)
-                if (str_after(list->v[i], "status=") || str_after(list->v[i], "exited="))
-                        return true;
-        return false;
 }
 
 /* ---- the list ---- */
 
+/* An image that is gone counts as nothing. */
+static void measure(struct ctx *ctx, struct engine *g, struct row *r)
+{
+        struct image image;
+
+        r->written = ctr_written(g, r->c);
+        if (store_image_find(g->store, &ctx->arena, r->c->image_digest, &image, NULL) == 0)
+                r->image = image.size;
+}
+
 static int collect(struct ctx *ctx, struct engine *g, const struct ps_args *args, struct row **ret,
                    size_t *ret_n, struct err *e)
 {
-        bool all = args->all || args->latest || args->last >= 0 || asks_for_status(&args->filters);
+        bool all = args->all || args->latest || args->last >= 0;
+        const struct ctr_filters *filters;
+        enum order order = (enum order)args->order;
         int64_t now = time(NULL);
         struct ctr *v;
         size_t n, kept = 0;
-        bool keep;
 
-        if (ctr_list(g, &ctx->arena, &v, &n, e) < 0)
+        if (ctr_filters_parse(ctx, g, &args->filters, &filters, e) < 0 ||
+            ctr_list(g, &ctx->arena, &v, &n, e) < 0)
                 return -1;
+        all = all || ctr_filters_want_all(filters);
         *ret = arena_array(&ctx->arena, struct row, n + 1);
         for (size_t i = 0; i < n; i++) {
                 struct row *r = &(*ret)[kept];
 
-                r->c = &v[i];
-                r->now = now;
+                *r = (struct row){ .c = &v[i], .now = now, .args = args };
                 ctr_state(g, &v[i], &r->s);
-                if (!all && !ctr_is_up(&r->s))
-                        continue;
-                if (passes(ctx, g, &args->filters, r, &keep, e) < 0)
-                        return -1;
-                kept += keep;
+                kept += (all || ctr_is_up(&r->s)) && ctr_filters_pass(filters, r->c, &r->s);
         }
         if (args->latest)
                 kept = MIN(kept, (size_t)1);
         if (args->last >= 0)
                 kept = MIN(kept, (size_t)args->last);
+        for (size_t i = 0; i < kept && args->size; i++)
+                measure(ctx, g, &(*ret)[i]);
+        if (args->order >= 0)
+                qsort_r(*ret, kept, sizeof **ret, compare, &order);
         *ret_n = kept;
+        return 0;
+}
+
+static int show(struct ctx *ctx, struct engine *g, const struct ps_args *args, struct buf *out,
+                struct err *e)
+{
+        const struct table t = { args->namespaces ? namespace_columns : columns,
+                                 args->size ? "Size" : NULL };
+        const struct table_options o = { .format = args->format,
+                                         .no_heading = args->no_heading,
+                                         .no_trunc = args->no_trunc };
+        struct row *rows;
+        size_t n;
+
+        if (collect(ctx, g, args, &rows, &n, e) < 0)
+                return -1;
+        if (!args->quiet && !args->names)
+                return table_print(&t, rows, n, sizeof *rows, &o, out, e);
+        for (size_t i = 0; i < n; i++)
+                buf_printf(out, "%.*s\n", args->names || args->no_trunc ? 256 : 12,
+                           args->names ? rows[i].c->name : rows[i].c->id);
+        return 0;
+}
+
+static int check(struct ps_args *args, struct err *e)
+{
+        if (args->quiet && args->format)
+                return err_set(e, ERR_INVALID, "--quiet and --format exclude each other");
+        if (args->order == ORDER_POD)
+                return err_set(e, ERR_UNSUPPORTED, "--sort pod: pods are not built yet");
+        args->size = args->size || args->order == ORDER_SIZE ||
+                     (args->format && strstr(args->format, ".Size"));
         return 0;
 }
 
 static int run(struct ctx *ctx, void *p, int argc, char **argv, struct err *e)
 {
-        const struct ps_args *args = p;
-        const struct table t = { columns, NULL };
-        struct table_options o = { .format = args->format,
-                                   .no_heading = args->no_heading,
-                                   .no_trunc = args->no_trunc };
-        AUTO_BUF out = { 0 };
+        struct ps_args *args = p;
         struct engine g;
-        struct row *rows;
-        size_t n;
         int r;
 
-        if (ctr_engine(ctx, &g, e) < 0)
+        if (check(args, e) < 0 || ctr_engine(ctx, &g, e) < 0)
                 return -1;
-        r = collect(ctx, &g, args, &rows, &n, e);
-        if (r == 0 && (args->quiet || args->names))
-                for (size_t i = 0; i < n; i++)
-                        buf_printf(&out, "%.*s\n", args->names || args->no_trunc ? 256 : 12,
-                                   args->names ? rows[i].c->name : rows[i].c->id);
-        else if (r == 0)
-                r = table_print(&t, rows, n, sizeof *rows, &o, &out, e);
+        do {
+                /* An arena for each list: it may be watched for months. */
+                struct ctx one = *ctx;
+                AUTO_BUF out = { 0 };
+
+                one.arena = (struct arena){ 0 };
+                if (args->watch && isatty(STDOUT_FILENO))
+                        buf_puts(&out, "\033[H\033[J");
+                r = show(&one, &g, args, &out, e);
+                arena_done(&one.arena);
+                if (r == 0 && fd_write_all(STDOUT_FILENO, buf_str(&out), out.len) < 0)
+                        break;
+        } while (r == 0 && args->watch && sleep((unsigned)args->watch) == 0);
         engine_close(&g);
-        if (r == 0)
-                fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
         return r;
 }
 
