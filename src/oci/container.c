@@ -163,6 +163,7 @@ static int read_state(struct arena *a, struct container *c, struct err *e)
         c->rdt_monitor = get_bool(&j, "rdtMonitor");
         c->notify_socket = copy_str(a, &j, "notifySocket");
         c->time_ns = get_bool(&j, "timeNamespace");
+        c->poststop = get_bool(&j, "poststop");
         read_stdio(a, &j, c);
         if (json_to_i64(json_get(&j, "pid"), &pid))
                 c->pid = (pid_t)pid;
@@ -175,8 +176,13 @@ int container_reload(struct arena *a, struct container *c, struct err *e)
         return read_state(a, c, e);
 }
 
-int container_open(struct arena *a, const char *root, const char *id, struct container *ret,
-                   struct err *e)
+static int no_such(const char *root, const char *id, struct err *e)
+{
+        err_set(e, ERR_NOT_FOUND, "container \"%s\" does not exist", id);
+        return err_hint(e, "`list` shows those below \"%.80s\"; see --root", root);
+}
+
+static int open_dir(const char *root, const char *id, struct container *ret, struct err *e)
 {
         AUTO_FD int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -184,12 +190,29 @@ int container_open(struct arena *a, const char *root, const char *id, struct con
                 return -1;
         ret->id = id;
         ret->dir = openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (ret->dir < 0 && (errno == ENOENT || top < 0)) {
-                err_set(e, ERR_NOT_FOUND, "container \"%s\" does not exist", id);
-                return err_hint(e, "`list` shows those below \"%.80s\"; see --root", root);
-        }
-        if (ret->dir < 0)
-                return err_sys(e, errno, "cannot open state directory of container \"%s\"", id);
+        if (ret->dir < 0 && (errno == ENOENT || top < 0))
+                return no_such(root, id, e);
+        return ret->dir < 0
+                       ? err_sys(e, errno, "cannot open state directory of container \"%s\"", id)
+                       : 0;
+}
+
+int container_open(struct arena *a, const char *root, const char *id, struct container *ret,
+                   struct err *e)
+{
+        return open_dir(root, id, ret, e) < 0 ? -1 : read_state(a, ret, e);
+}
+
+int container_open_locked(struct arena *a, const char *root, const char *id, int timeout_ms,
+                          struct container *ret, struct err *e)
+{
+        struct stat st;
+
+        if (open_dir(root, id, ret, e) < 0 || container_lock(ret, timeout_ms, e) < 0)
+                return -1;
+        /* It may have been removed while we waited. */
+        if (fstat(ret->dir, &st) < 0 || st.st_nlink == 0)
+                return no_such(root, id, e);
         return read_state(a, ret, e);
 }
 
@@ -268,6 +291,8 @@ int container_save(const struct container *c, struct err *e)
         put_optional(&w, "notifySocket", c->notify_socket);
         if (c->time_ns)
                 json_put_bool(&w, "timeNamespace", true);
+        if (c->poststop)
+                json_put_bool(&w, "poststop", true);
         put_stdio(&w, c);
         json_close(&w, '}');
         buf_putc(&text, '\n');

@@ -48,6 +48,7 @@ struct container {
         const char *notify_socket; /* the host's, or NULL */
         const char *stdio[3];      /* what descriptors 0-2 were at first: "pipe:[123]"; or NULL */
         bool time_ns;              /* restored into a time namespace that its configuration lacks */
+        bool poststop;             /* it has hooks that run when it is gone */
         int dir;                   /* the state directory, or -1 */
         int lock;                  /* held by whoever changes the container, or -1 */
 };
@@ -60,6 +61,9 @@ int container_make(const char *root, const char *id, struct container *ret, stru
 /* Opens and reads it. ERR_NOT_FOUND says 'container "x" does not exist'. Strings live in a. */
 int container_open(struct arena *a, const char *root, const char *id, struct container *ret,
                    struct err *e);
+/* The same under its lock, for which it waits timeout_ms at most; ERR_STATE: somebody has it. */
+int container_open_locked(struct arena *a, const char *root, const char *id, int timeout_ms,
+                          struct container *ret, struct err *e);
 /* Waits for the lock, timeout_ms at most. */
 int container_lock(struct container *c, int timeout_ms, struct err *e);
 /* Writes `making` while there is no pid, then state.json. Two names instead of one replaced:

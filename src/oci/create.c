@@ -164,6 +164,7 @@ static void fill_container(struct creation *c)
         c->container.oci_version = c->spec.oci_version;
         c->container.owner = owner_name(&c->arena);
         c->container.notify_socket = c->plan.notify_socket;
+        c->container.poststop = c->spec.hooks[HOOK_POSTSTOP].n > 0;
         c->container.created = arena_printf(&c->arena, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
                                             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
                                             tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);

@@ -128,17 +128,22 @@ int runtime_destroy(const struct runtime *rt, struct container *c, const struct 
 static int open_forced(const struct runtime *rt, struct arena *a, const char *id,
                        struct container *c, struct err *e)
 {
-        if (container_open(a, rt->root, id, c, e) < 0)
-                return -1;
-        if (container_lock(c, 0, NULL) < 0) {
-                AUTO_ARENA scratch = { 0 };
-                struct cgroup cgroup;
+        AUTO_ARENA scratch = { 0 };
+        struct cgroup cgroup;
 
-                kill_init(c);
-                if (container_cgroup(&scratch, c, &cgroup, NULL) == 0 && cgroup.n)
-                        cgroup_kill(&cgroup, SIGKILL, KILL_TIMEOUT_MS, &(struct cgroup_fail){ 0 });
-        }
+        if (container_open_locked(a, rt->root, id, 0, c, e) == 0)
+                return 0;
         container_done(c);
+        if (e->code != ERR_STATE)
+                return -1;
+        err_clear(e);
+        if (container_open(&scratch, rt->root, id, c, e) < 0)
+                return -1;
+        kill_init(c);
+        if (container_cgroup(&scratch, c, &cgroup, NULL) == 0 && cgroup.n)
+                cgroup_kill(&cgroup, SIGKILL, KILL_TIMEOUT_MS, &(struct cgroup_fail){ 0 });
+        container_done(c);
+        *c = (struct container)CONTAINER_INIT;
         return runtime_open(rt, a, id, true, c, e);
 }
 
@@ -166,6 +171,6 @@ int runtime_delete(const struct runtime *rt, const char *id, bool force, struct 
                         status_names[status]);
                 return err_hint(e, "stop it with `kill %.60s`, or use --force", id);
         }
-        have_spec = container_spec(&a, &c, &spec, NULL) == 0;
+        have_spec = c.poststop && container_spec(&a, &c, &spec, NULL) == 0;
         return runtime_destroy(rt, &c, have_spec ? &spec : NULL, e);
 }

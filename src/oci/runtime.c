@@ -42,21 +42,8 @@ const char *runtime_root_default(struct arena *a, bool rootless)
 int runtime_open(const struct runtime *rt, struct arena *a, const char *id, bool lock,
                  struct container *ret, struct err *e)
 {
-        struct container again = CONTAINER_INIT;
-
-        if (container_open(a, rt->root, id, ret, e) < 0)
-                return -1;
-        if (!lock)
-                return 0;
-        if (container_lock(ret, LOCK_TIMEOUT_MS, e) < 0)
-                return -1;
-        /* What was read before the lock may have changed, or be gone, by now. */
-        if (container_open(a, rt->root, id, &again, e) < 0)
-                return -1;
-        again.lock = TAKE_FD(ret->lock);
-        container_done(ret);
-        *ret = again;
-        return 0;
+        return lock ? container_open_locked(a, rt->root, id, LOCK_TIMEOUT_MS, ret, e)
+                    : container_open(a, rt->root, id, ret, e);
 }
 
 int runtime_pid_file(const char *path, pid_t pid, struct err *e)
