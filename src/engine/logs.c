@@ -20,6 +20,7 @@
 /* A record at its longest: a JSON line whose bytes are all escaped. */
 #define LINE_CAP (8 * LOG_LINE_MAX)
 #define FILES_MAX 1000
+#define LOOKS_MAX 1000 /* at files that are renamed all the time */
 
 /* ---- times ---- */
 
@@ -318,12 +319,11 @@ bool log_record_parse(enum log_driver driver, char *line, size_t n, char time[LO
         return true;
 }
 
-/* ---- files ---- */
+/* ---- records of a file ---- */
 
 struct reader {
         const struct log_query *q;
-        int fd; /* the file at hand */
-        ino_t ino;
+        int fd;        /* the file at hand; not ours */
         char *buf;     /* LINE_CAP */
         size_t len;    /* of an unfinished line */
         bool skipping; /* a line beyond LINE_CAP: to its end */
@@ -372,16 +372,18 @@ static int put_lines(struct reader *r)
         return status;
 }
 
-/* Everything that the file has now. 0, or what put() said. */
-static int read_on(struct reader *r)
+/* Everything that the file has now, up to this offset. 0, or what put() said. */
+static int read_on(struct reader *r, off_t end)
 {
+        off_t at = lseek(r->fd, 0, SEEK_CUR);
         ssize_t n;
         int status = 0;
 
-        while (status == 0 && !r->ended) {
-                n = read(r->fd, r->buf + r->len, LINE_CAP - r->len);
+        while (status == 0 && !r->ended && at < end) {
+                n = read(r->fd, r->buf + r->len, MIN(LINE_CAP - r->len, (uint64_t)(end - at)));
                 if (n <= 0)
                         break;
+                at += n;
                 r->len += (size_t)n;
                 status = put_lines(r);
         }
@@ -389,59 +391,125 @@ static int read_on(struct reader *r)
         return status;
 }
 
-static int open_file(struct reader *r, const char *name)
-{
-        struct stat st;
+#define TO_ITS_END INT64_MAX
 
-        fd_close(r->fd);
-        r->fd = openat(r->q->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (r->fd < 0 || fstat(r->fd, &st) < 0)
-                return -errno;
-        r->ino = st.st_ino;
+static int read_file(struct reader *r, int fd, off_t end)
+{
+        r->fd = fd;
         r->len = 0;
-        return 0;
+        r->skipping = false;
+        return read_on(r, end);
 }
 
-/* How many rotated files there are: ctr.log.1 ... */
-static unsigned count_rotated(const struct log_query *q)
+/* ---- the files ----
+ *
+ * They are renamed while we look: ctr.log.new appears, ctr.log.1 becomes ctr.log.2, ctr.log
+ * ctr.log.1, ctr.log.new ctr.log (monitor/log-file.c). So all are opened before one is read, the
+ * newest first: a file that is renamed meanwhile is found under its next name. */
+
+struct file {
+        int fd;
+        ino_t ino;
+        off_t size; /* when it was opened */
+};
+struct files {
+        struct file *v; /* the newest first */
+        size_t n;
+};
+
+static void files_close(struct files *f)
+{
+        for (size_t i = 0; i < f->n; i++)
+                fd_close(f->v[i].fd);
+        free(f->v);
+        *f = (struct files){ 0 };
+}
+
+static const char *file_name(unsigned i, char buf[32])
+{
+        if (i < 2)
+                return i == 0 ? "ctr.log.new" : "ctr.log";
+        snprintf(buf, 32, "ctr.log.%u", i - 1);
+        return buf;
+}
+
+static bool has_inode(const struct files *f, ino_t ino)
+{
+        for (size_t i = 0; i < f->n; i++)
+                if (f->v[i].ino == ino)
+                        return true;
+        return false;
+}
+
+/* Whether it was there; *ret_ino is 0 where it was not. */
+static bool open_one(struct files *f, int dir, const char *name, ino_t *ret_ino)
+{
+        int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct stat st;
+
+        *ret_ino = 0;
+        if (fd < 0)
+                return false;
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+                fd_close(fd);
+                return true;
+        }
+        *ret_ino = st.st_ino;
+        if (has_inode(f, st.st_ino))
+                fd_close(fd);
+        else
+                f->v[f->n++] = (struct file){ fd, st.st_ino, st.st_size };
+        return true;
+}
+
+static ino_t inode_of(int dir, const char *name)
 {
         struct stat st;
-        char name[32];
-        unsigned n = 0;
 
-        while (n < FILES_MAX) {
-                snprintf(name, sizeof name, "ctr.log.%u", n + 1);
-                if (fstatat(q->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                        break;
-                n++;
-        }
-        return n;
+        return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
 }
 
-static int read_files(struct reader *r, unsigned rotated)
+/* One look. Whether the two newest are still those that it found: no file has got another name
+ * meanwhile then, for that ends with them. */
+static bool look(int dir, struct files *f)
 {
+        ino_t newest[2], ino;
+        unsigned missing = 0;
         char name[32];
+
+        f->v = mem_alloc(mem_mul(sizeof *f->v, FILES_MAX + 2));
+        for (unsigned i = 0; i < 2; i++)
+                open_one(f, dir, file_name(i, name), &newest[i]);
+        /* While they are renamed one number is nobody's. */
+        for (unsigned i = 2; i < FILES_MAX && missing < 2; i++)
+                missing = open_one(f, dir, file_name(i, name), &ino) ? 0 : missing + 1;
+        return inode_of(dir, "ctr.log.new") == newest[0] && inode_of(dir, "ctr.log") == newest[1];
+}
+
+static void files_open(int dir, struct files *f)
+{
+        for (unsigned tries = 0; !look(dir, f) && tries < LOOKS_MAX; tries++)
+                files_close(f);
+}
+
+/* As they were when they were opened, the oldest first. */
+static int read_files(struct reader *r, const struct files *f)
+{
         int status = 0;
 
-        for (unsigned i = rotated; i > 0 && status == 0 && !r->ended; i--) {
-                snprintf(name, sizeof name, "ctr.log.%u", i);
-                if (open_file(r, name) == 0)
-                        status = read_on(r);
-        }
-        if (status == 0 && !r->ended && open_file(r, "ctr.log") == 0)
-                status = read_on(r);
+        for (size_t i = f->n; i-- > 0 && status == 0 && !r->ended;)
+                status = read_file(r, f->v[i].fd, f->v[i].size);
         return status;
 }
 
-/* Lines that --since and --until let through, for --tail: counted in a first pass, for a log may
- * rotate. */
+/* Lines that --since and --until let through, for --tail: counted in a first pass. */
 static int count_record(void *ctx, const struct log_record *record)
 {
         *(int64_t *)ctx += !record->partial;
         return 0;
 }
 
-static int64_t count_records(const struct log_query *q, unsigned rotated, char *buf)
+static int64_t count_records(const struct log_query *q, const struct files *f, char *buf)
 {
         int64_t n = 0;
         struct log_query counting = *q;
@@ -449,34 +517,61 @@ static int64_t count_records(const struct log_query *q, unsigned rotated, char *
 
         counting.put = count_record;
         counting.ctx = &n;
-        read_files(&r, rotated);
-        fd_close(r.fd);
+        read_files(&r, f);
+        for (size_t i = 0; i < f->n; i++)
+                lseek(f->v[i].fd, 0, SEEK_SET);
         return n;
 }
 
 /* ---- following ---- */
 
-/* The current file may have been rotated away: what is left of it first, then the new one. */
-static int follow_step(struct reader *r)
+/* One file that others emptied: from its beginning. */
+static void see_truncation(struct reader *r)
 {
         struct stat st;
-        int status = read_on(r);
 
-        if (status || fstatat(r->q->dir, "ctr.log", &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (r->fd >= 0 && fstat(r->fd, &st) == 0 && st.st_size < lseek(r->fd, 0, SEEK_CUR))
+                lseek(r->fd, 0, SEEK_SET);
+}
+
+/* Newer ones have come: what is left of ours, which nobody writes any more, then each of them. */
+static int go_on(struct reader *r, struct files *f)
+{
+        ino_t ours = f->n ? f->v[0].ino : 0;
+        struct files now = { 0 };
+        size_t newer;
+        int status = f->n ? read_on(r, TO_ITS_END) : 0;
+
+        files_open(r->q->dir, &now);
+        for (newer = 0; newer < now.n && now.v[newer].ino != ours; newer++)
+                ;
+        if (newer == 0) { /* renamed, no more */
+                files_close(&now);
                 return status;
-        if (r->fd >= 0 && st.st_ino == r->ino) {
-                /* One file that is emptied when it is full (max_files 1). */
-                if (st.st_size < lseek(r->fd, 0, SEEK_CUR))
-                        lseek(r->fd, 0, SEEK_SET);
-                return 0;
         }
-        status = read_on(r);
-        if (status == 0 && open_file(r, "ctr.log") == 0)
-                status = read_on(r);
+        while (newer-- > 0 && status == 0 && !r->ended)
+                status = read_file(r, now.v[newer].fd, TO_ITS_END);
+        files_close(f);
+        *f = now;
         return status;
 }
 
-static int follow(struct reader *r)
+static int follow_step(struct reader *r, struct files *f)
+{
+        ino_t ours = f->n ? f->v[0].ino : 0, newest;
+        int status = 0;
+
+        if (f->n) {
+                see_truncation(r);
+                status = read_on(r, TO_ITS_END);
+        }
+        newest = inode_of(r->q->dir, "ctr.log.new");
+        if (newest == 0)
+                newest = inode_of(r->q->dir, "ctr.log");
+        return status || r->ended || newest == ours || newest == 0 ? status : go_on(r, f);
+}
+
+static int follow(struct reader *r, struct files *f)
 {
         AUTO_FD int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         struct pollfd p = { watch, POLLIN, 0 };
@@ -489,7 +584,7 @@ static int follow(struct reader *r)
                 /* Asked before reading: what came in between is still read. */
                 bool last = !r->q->alive || !r->q->alive(r->q->ctx);
 
-                status = follow_step(r);
+                status = follow_step(r, f);
                 if (last)
                         break;
                 poll(&p, 1, 500);
@@ -503,17 +598,20 @@ int logs_read(const struct log_query *q, struct err *e)
 {
         AUTO_FREE char *buf = mem_alloc(LINE_CAP);
         struct reader r = { .q = q, .fd = -1, .buf = buf };
-        unsigned rotated = count_rotated(q);
-        struct stat st;
+        struct files f = { 0 };
         int status;
 
-        if (fstatat(q->dir, "ctr.log", &st, AT_SYMLINK_NOFOLLOW) < 0 && !q->follow)
-                return errno == ENOENT ? 0 : err_sys(e, errno, "cannot read the log");
+        files_open(q->dir, &f);
+        if (f.n == 0 && faccessat(q->dir, "ctr.log", R_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+            errno != ENOENT) {
+                files_close(&f);
+                return err_sys(e, errno, "cannot read the log");
+        }
         if (q->tail >= 0)
-                r.skip = MAX(count_records(q, rotated, buf) - q->tail, (int64_t)0);
-        status = read_files(&r, rotated);
+                r.skip = MAX(count_records(q, &f, buf) - q->tail, (int64_t)0);
+        status = read_files(&r, &f);
         if (status == 0 && q->follow && !r.ended)
-                status = follow(&r);
-        fd_close(r.fd);
+                status = follow(&r, &f);
+        files_close(&f);
         return status < 0 ? -1 : 0;
 }

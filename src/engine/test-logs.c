@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -18,6 +19,8 @@ struct place {
         char path[64];
         int dir;
 };
+
+#define FILES 200
 
 static int set_up(void **state)
 {
@@ -36,10 +39,11 @@ static int tear_down(void **state)
         struct place *p = *state;
         char name[32];
 
-        for (int i = 0; i < 30; i++) {
+        for (int i = 0; i < FILES; i++) {
                 snprintf(name, sizeof name, i ? "ctr.log.%d" : "ctr.log", i);
                 unlinkat(p->dir, name, 0);
         }
+        unlinkat(p->dir, "ctr.log.new", 0);
         fd_close(p->dir);
         rmdir(p->path);
         free(p);
@@ -121,6 +125,108 @@ static void test_pieces_are_joined(void **state)
         check_read(*state, LOG_DRIVER_K8S, -1, text);
 }
 
+/* ---- while it rotates ---- */
+
+/* A process that writes the numbers up to n, a line each, in files of 4 KiB. */
+static pid_t flood(const struct place *p, unsigned files, int n)
+{
+        struct log_file l = {
+                .driver = LOG_DRIVER_K8S, .dir = p->dir, .name = "ctr.log", .max_size = 4096
+        };
+        char line[16];
+        pid_t pid;
+
+        l.max_files = files;
+        assert_int_equal(log_file_open(&l), 0);
+        log_file_put(&l, LOG_STDOUT, "0\n", 2);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid > 0) {
+                log_file_close(&l);
+                return pid;
+        }
+        for (int i = 1; i <= n; i++) {
+                snprintf(line, sizeof line, "%d\n", i);
+                log_file_put(&l, LOG_STDOUT, line, strlen(line));
+        }
+        _exit(0);
+}
+
+static bool is_alive(void *ctx)
+{
+        pid_t *pid = ctx;
+
+        if (*pid > 0 && waitpid(*pid, NULL, WNOHANG) == *pid)
+                *pid = 0;
+        return *pid > 0;
+}
+
+struct numbers {
+        pid_t writer; /* first: is_alive() takes it */
+        int last, n, gaps;
+};
+
+static int take_number(void *ctx, const struct log_record *r)
+{
+        struct numbers *x = ctx;
+        int v = 0;
+
+        for (size_t i = 0; i < r->len; i++)
+                v = v * 10 + (r->text[i] - '0');
+        x->gaps += v != x->last + 1;
+        x->last = v;
+        x->n++;
+        return 0;
+}
+
+/* Whoever asks for the last line gets one, and never an older one than before. */
+static void last_lines(const struct place *p, unsigned files)
+{
+        struct numbers x = { .writer = flood(p, files, 20000) };
+        int before = 0, looks = 0;
+
+        for (; is_alive(&x); looks++) {
+                struct log_query q = { .driver = LOG_DRIVER_K8S,
+                                       .dir = p->dir,
+                                       .tail = 1,
+                                       .put = take_number,
+                                       .ctx = &x };
+                struct err e = { 0 };
+
+                x.n = 0;
+                assert_int_equal(logs_read(&q, &e), 0);
+                assert_int_equal(x.n, 1);
+                assert_true(x.last >= before);
+                before = x.last;
+        }
+        assert_true(looks > 0);
+}
+
+static void test_the_last_line_while_it_rotates(void **state)
+{
+        last_lines(*state, 1);
+        last_lines(*state, 3);
+}
+
+/* Whoever follows misses nothing, however fast it rotates, while the files are kept. */
+static void test_following_while_it_rotates(void **state)
+{
+        struct place *p = *state;
+        struct numbers x = { .writer = flood(p, FILES, 15000), .last = -1 };
+        struct log_query q = { .driver = LOG_DRIVER_K8S,
+                               .dir = p->dir,
+                               .tail = -1,
+                               .follow = true,
+                               .alive = is_alive,
+                               .put = take_number,
+                               .ctx = &x };
+        struct err e = { 0 };
+
+        assert_int_equal(logs_read(&q, &e), 0);
+        assert_int_equal(x.gaps, 0);
+        assert_int_equal(x.last, 15000);
+}
+
 static void test_torn_lines_are_skipped(void **state)
 {
         struct place *p = *state;
@@ -198,6 +304,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_k8s, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_json, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_pieces_are_joined, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_the_last_line_while_it_rotates, set_up,
+                                                tear_down),
+                cmocka_unit_test_setup_teardown(test_following_while_it_rotates, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_torn_lines_are_skipped, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_since_and_until, set_up, tear_down),
                 cmocka_unit_test(test_times),

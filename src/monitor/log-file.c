@@ -41,10 +41,10 @@ static void format_time(char ret[TIME_LEN])
 
 /* ---- files ---- */
 
-static int open_file(struct log_file *l, int flags)
+static int open_file(struct log_file *l, const char *name, int flags)
 {
         struct stat st;
-        int fd = openat(l->dir, l->name,
+        int fd = openat(l->dir, name,
                         O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0640);
 
         if (fd < 0)
@@ -59,29 +59,45 @@ static int open_file(struct log_file *l, int flags)
         return 0;
 }
 
-/* NAME.2 becomes NAME.3, NAME.1 NAME.2, NAME NAME.1; the oldest goes. A reader that follows keeps
- * its descriptor, reads it to the end and then opens NAME anew. */
+/* A file's name: NAME, NAME.1, ... */
+static const char *old_name(const struct log_file *l, unsigned i, char buf[80])
+{
+        if (i == 0)
+                snprintf(buf, 80, "%s", l->name);
+        else
+                snprintf(buf, 80, "%s.%u", l->name, i);
+        return buf;
+}
+
+static const char *new_name(const struct log_file *l, char buf[80])
+{
+        snprintf(buf, 80, "%s.new", l->name);
+        return buf;
+}
+
+/* Rotation, the first half: from now on lines go to NAME.new. */
 static int rotate(struct log_file *l)
+{
+        char name[80];
+        int r = open_file(l, new_name(l, name), O_TRUNC);
+
+        l->rotating = r == 0;
+        return r;
+}
+
+/* The second half, when it has its first lines, so that the log is never empty for those who
+ * look: NAME.2 becomes NAME.3, NAME.1 NAME.2, NAME NAME.1, NAME.new NAME; the oldest goes. Readers
+ * open all of them and keep what they have open (engine/logs.c). */
+static int publish(struct log_file *l)
 {
         char from[80], to[80];
 
-        if (l->max_files <= 1) {
-                /* Readers see the file shrink. */
-                if (ftruncate(l->fd, 0) < 0)
+        l->rotating = false;
+        for (unsigned i = MAX(l->max_files, 1u) - 1; i > 0; i--)
+                if (renameat(l->dir, old_name(l, i - 1, from), l->dir, old_name(l, i, to)) < 0 &&
+                    errno != ENOENT)
                         return -errno;
-                l->size = 0;
-                return 0;
-        }
-        for (unsigned i = l->max_files - 1; i > 0; i--) {
-                snprintf(to, sizeof to, "%s.%u", l->name, i);
-                if (i > 1)
-                        snprintf(from, sizeof from, "%s.%u", l->name, i - 1);
-                else
-                        snprintf(from, sizeof from, "%s", l->name);
-                if (renameat(l->dir, from, l->dir, to) < 0 && errno != ENOENT)
-                        return -errno;
-        }
-        return open_file(l, O_EXCL);
+        return renameat(l->dir, new_name(l, from), l->dir, l->name) < 0 ? -errno : 0;
 }
 
 /* Cuts at the end of the last line that is wholly on disk, so that a later one is not glued to
@@ -92,6 +108,8 @@ static void write_failed(struct log_file *l, int sys, size_t done)
                 sys = errno;
         l->failed = sys;
         l->lost += l->out_len;
+        if (l->rotating) /* empty, but the oldest goes, and gives its space back */
+                publish(l);
 }
 
 static void flush_out(struct log_file *l)
@@ -119,7 +137,7 @@ static void flush_out(struct log_file *l)
                 done += (size_t)n;
         }
         l->size += done;
-        l->failed = 0;
+        l->failed = l->rotating ? -publish(l) : 0;
         l->out_len = 0;
 }
 
@@ -260,12 +278,16 @@ void log_file_end(struct log_file *l)
 
 int log_file_open(struct log_file *l)
 {
+        char name[80];
         int r;
 
         l->fd = -1;
         if (l->driver == LOG_DRIVER_NONE)
                 return 0;
-        r = open_file(l, 0);
+        /* A monitor that was killed between the halves. */
+        if (faccessat(l->dir, new_name(l, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                publish(l);
+        r = open_file(l, l->name, 0);
         if (r < 0)
                 return r;
         l->out = mem_alloc(OUT_CAP);
@@ -276,7 +298,11 @@ int log_file_open(struct log_file *l)
 
 int log_file_reopen(struct log_file *l)
 {
-        return l->driver == LOG_DRIVER_NONE ? 0 : open_file(l, 0);
+        if (l->driver == LOG_DRIVER_NONE)
+                return 0;
+        if (l->rotating)
+                publish(l);
+        return open_file(l, l->name, 0);
 }
 
 void log_file_close(struct log_file *l)

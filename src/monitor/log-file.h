@@ -27,11 +27,12 @@ enum log_stream { LOG_STDOUT, LOG_STDERR, LOG_STREAM_MAX };
 struct log_file {
         enum log_driver driver;
         int dir;            /* of the file; not ours */
-        char name[64];      /* NAME; older ones are NAME.1, NAME.2, ... */
+        char name[64];      /* NAME; older ones are NAME.1, NAME.2, ...; for a moment, NAME.new */
         uint64_t max_size;  /* bytes after which it rotates; 0: never */
         unsigned max_files; /* how many are kept, the current one counted; at least 1 */
         int fd;
         uint64_t size;
+        bool rotating; /* fd is NAME.new yet */
         struct log_pending {
                 char *text; /* the beginning of a line */
                 size_t len;
