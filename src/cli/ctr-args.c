@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/ctr-filter.h"
 #include "engine/placement.h"
 
 int ctr_places(struct ctx *c, struct sandbox_places *ret, struct err *e)
@@ -27,19 +28,25 @@ int ctr_engine(struct ctx *c, struct engine *ret, struct err *e)
 static int choose_all(struct ctx *c, struct engine *g, const struct ctr_choice *choice,
                       struct ctr **ret, size_t *ret_n, struct err *e)
 {
+        static const struct strings none;
+        const struct ctr_filters *filters;
         struct ctr *all;
         size_t n, kept = 0;
 
-        if (ctr_list(g, &c->arena, &all, &n, e) < 0)
+        if (ctr_filters_parse(c, g, choice->filters ? choice->filters : &none, &filters, e) < 0 ||
+            ctr_list(g, &c->arena, &all, &n, e) < 0)
                 return -1;
         if (choice->latest)
                 n = MIN(n, (size_t)1);
         for (size_t i = 0; i < n; i++) {
+                bool filtered = choice->filters && choice->filters->n;
                 struct ctr_state s;
 
-                if (choice->running && choice->all)
+                if (filtered || (choice->running && choice->all))
                         ctr_state(g, &all[i], &s);
-                if (!choice->running || !choice->all || ctr_is_up(&s))
+                if (choice->running && choice->all && !ctr_is_up(&s))
+                        continue;
+                if (!filtered || ctr_filters_pass(filters, &all[i], &s))
                         all[kept++] = all[i];
         }
         *ret = all;
@@ -50,11 +57,15 @@ static int choose_all(struct ctx *c, struct engine *g, const struct ctr_choice *
 int ctr_choose(struct ctx *c, struct engine *g, const struct ctr_choice *choice, int argc,
                char **argv, struct ctr **ret, size_t *ret_n, int *ret_missing, struct err *e)
 {
+        bool filtered = choice->filters && choice->filters->n;
+
         *ret_missing = 0;
-        if ((choice->all || choice->latest) && argc > 0)
+        if ((choice->all || choice->latest || filtered) && argc > 0)
                 return err_set(e, ERR_INVALID, "--%s and names exclude each other",
-                               choice->all ? "all" : "latest");
-        if (choice->all || choice->latest)
+                               choice->all      ? "all"
+                               : choice->latest ? "latest"
+                                                : "filter");
+        if (choice->all || choice->latest || filtered)
                 return choose_all(c, g, choice, ret, ret_n, e);
         if (argc == 0)
                 return err_set(e, ERR_INVALID, "at least one container must be named");

@@ -10,6 +10,7 @@
 #include "image/store.h"
 
 struct filter {
+        const struct engine *g;
         const struct kind *kind;
         const char *value;
         int64_t when; /* before, since: ns; until: s */
@@ -98,6 +99,18 @@ static bool match_volume(const struct subject *r, const struct filter *f)
         }
         return false;
 }
+static bool match_restart_policy(const struct subject *r, const struct filter *f)
+{
+        AUTO_ARENA a = { 0 };
+        struct monitor_config m;
+
+        return ctr_monitor_config(f->g, &a, r->c, &m, &(struct err){ 0 }) == 0 &&
+               str_eq(restart_policy_names[m.restart], f->value);
+}
+static bool match_at_boot(const struct subject *r, const struct filter *f)
+{
+        return ctr_starts_at_boot(f->g, r->c) == str_eq(f->value, "true");
+}
 static bool match_before(const struct subject *r, const struct filter *f)
 {
         return r->c->created_ns < f->when;
@@ -117,12 +130,20 @@ static const struct kind {
         bool every; /* all of this key must pass */
         bool all;   /* see ctr_filters_want_all() */
 } kinds[] = {
-        { "name", match_name, false, false },       { "id", match_id, false, false },
-        { "status", match_status, false, true },    { "label", match_label, true, false },
-        { "label!", match_no_label, true, false },  { "ancestor", match_ancestor, false, false },
-        { "exited", match_exited, false, true },    { "health", match_health, false, false },
-        { "network", match_network, false, false }, { "volume", match_volume, false, false },
-        { "before", match_before, true, false },    { "since", match_since, true, false },
+        { "name", match_name, false, false },
+        { "id", match_id, false, false },
+        { "status", match_status, false, true },
+        { "label", match_label, true, false },
+        { "label!", match_no_label, true, false },
+        { "ancestor", match_ancestor, false, false },
+        { "exited", match_exited, false, true },
+        { "health", match_health, false, false },
+        { "network", match_network, false, false },
+        { "volume", match_volume, false, false },
+        { "restart-policy", match_restart_policy, false, false },
+        { "should-start-on-boot", match_at_boot, false, false },
+        { "before", match_before, true, false },
+        { "since", match_since, true, false },
         { "until", match_until, true, false },
 };
 
@@ -150,6 +171,13 @@ static int check(struct ctx *c, struct engine *g, struct filter *f, struct err *
         if (f->kind->match == match_status && !str_eq(f->value, "stopped") &&
             STR_INDEX(ctr_status_names, f->value) < 0)
                 return bad_status(f->value, e);
+        if (f->kind->match == match_at_boot && !str_eq(f->value, "true") &&
+            !str_eq(f->value, "false"))
+                return err_set(e, ERR_INVALID, "--filter %s: true or false, not \"%s\"",
+                               f->kind->key, f->value);
+        if (f->kind->match == match_restart_policy && STR_INDEX(restart_policy_names, f->value) < 0)
+                return err_set(e, ERR_INVALID, "--filter %s: \"%s\" is no policy", f->kind->key,
+                               f->value);
         if (f->kind->match == match_exited && str_to_i64(f->value, &code) < 0)
                 return err_set(e, ERR_INVALID, "--filter exited: \"%s\" is no exit status",
                                f->value);
@@ -171,7 +199,7 @@ static int parse_one(struct ctx *c, struct engine *g, const char *text, struct f
 
                 if (!value || *value != '=')
                         continue;
-                *ret = (struct filter){ .kind = &kinds[i], .value = value + 1 };
+                *ret = (struct filter){ .g = g, .kind = &kinds[i], .value = value + 1 };
                 return check(c, g, ret, e);
         }
         err_set(e, ERR_INVALID, "--filter: \"%s\" is not known", text);

@@ -6,8 +6,8 @@
 
 /* For help texts. */
 #define CTR_FILTER_KEYS                                                                            \
-        "name, id, status, label, label!, ancestor, exited, health, network, volume, before, "     \
-        "since, until"
+        "name, id, status, label, label!, ancestor, exited, health, network, volume, "             \
+        "restart-policy, should-start-on-boot, before, since, until"
 
 /* ERR_INVALID names the first that is none. Those that before= and since= name are looked up. */
 struct ctr_filters;

@@ -74,6 +74,37 @@ static bool is_starting(const struct ctr_state *s)
         return s->status == CTR_CREATED && s->monitor.monitor > 0;
 }
 
+/* For the next boot (ctr_starts_at_boot()); starting it removes the mark. */
+static void mark_stopped(const struct engine *g, const struct ctr *c)
+{
+        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
+
+        if (dir >= 0)
+                fd_close(openat(dir, CTR_STOPPED, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+                                0600));
+}
+
+int ctr_shut_down(struct engine *g, const struct ctr *c, int64_t timeout_ms, struct err *e)
+{
+        struct wire_request q = { .op = WIRE_STOP,
+                                  .timeout_ms = timeout_ms,
+                                  .why = "the machine goes down" };
+        AUTO_FD int run = ctr_run_dir(g, c->id, false, &(struct err){ 0 });
+        struct wire_reply reply;
+        struct ctr_state s;
+        int r;
+
+        ctr_state(g, c, &s);
+        if (!ctr_is_up(&s))
+                return 0;
+        if (s.status == CTR_PAUSED && ctr_pause(g, c, false, e) < 0)
+                return -1;
+        r = run < 0 ? -ENOENT : wire_call(run, &q, 1, &reply);
+        return r == 0 || r == -ETIMEDOUT || r == -ECONNRESET || r == -ENOENT
+                       ? 0
+                       : err_sys(e, r, "cannot reach container \"%s\"'s monitor", c->name);
+}
+
 int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, const char *why,
              struct err *e)
 {
@@ -82,6 +113,7 @@ int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms,
         struct ctr_state s;
 
         snprintf(q.why, sizeof q.why, "%s", why);
+        mark_stopped(g, c);
         ctr_state(g, c, &s);
         if (s.status == CTR_LOST)
                 return stop_orphan(g, c, e);
@@ -113,6 +145,8 @@ int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, st
         if (!ctr_is_up(&s))
                 return err_set(e, ERR_STATE, "container \"%s\" is not running: it is %s", c->name,
                                ctr_status_names[s.status]);
+        if (sig == SIGKILL)
+                mark_stopped(g, c);
         ctr_call(g, c, &q, 5000, &reply, NULL);
         if (runtime_kill(&rt, c->id, sig, false, e) < 0)
                 return -1;

@@ -4,6 +4,9 @@
 #include "engine/ctr.h"
 #include "kernel/proc.h"
 
+#define CTR_STOPPED                                                                                \
+        "stopped" /* in its directory: somebody stopped it, and nobody started it since */
+
 /* box: o's, with what was found out since. */
 void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const struct sandbox *box,
                       struct buf *out);

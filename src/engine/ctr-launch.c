@@ -165,6 +165,7 @@ int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *
                 return -1;
         if (mount < 0 && ctr_mount(g, c, &mount, e) < 0)
                 return -1;
+        unlinkat(lock, CTR_STOPPED, 0);
         return launch_locked(g, c, lock, s, mount, attach, e);
 }
 

@@ -175,6 +175,21 @@ int ctr_run_dir(const struct engine *g, const char *id, bool make, struct err *e
         return fd < 0 ? err_sys(e, errno, "cannot open \"%s\"", path) : fd;
 }
 
+int ctr_monitor_config(const struct engine *g, struct arena *a, const struct ctr *c,
+                       struct monitor_config *ret, struct err *e)
+{
+        AUTO_FD int dir = ctr_dir(g, c->id, e);
+        AUTO_FREE char *text = NULL;
+        size_t n;
+        int r = dir < 0 ? -1 : fd_read_regular_at(dir, "monitor.json", 1 << 20, &text, &n);
+
+        if (dir < 0)
+                return -1;
+        if (r < 0)
+                return err_sys(e, r, "cannot read container \"%.12s\"'s monitor.json", c->id);
+        return monitor_config_read(a, arena_strndup(a, text, n), n, ret, e);
+}
+
 int engine_journal(const struct store *s, struct err *e)
 {
         int dir = store_dir(s), fd;

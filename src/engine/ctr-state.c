@@ -18,11 +18,9 @@ const char *const ctr_status_names[CTR_STATUS_MAX + 1] = {
         "created", "running", "paused", "stopping", "restarting", "exited", "dead",
 };
 
-/* The run directory is gone (a reboot) or its monitor is: the last exit record tells, if it is of
- * the last life. */
-static void from_evidence(const struct engine *g, const struct ctr *c, struct ctr_state *s)
+/* The last exit record tells, if it is of the last life. */
+static void from_record(const struct engine *g, const struct ctr *c, int dir, struct ctr_state *s)
 {
-        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
         AUTO_FREE char *text = NULL;
         AUTO_ARENA a = { 0 };
         unsigned numbers[EVIDENCE_KEPT];
@@ -41,6 +39,7 @@ static void from_evidence(const struct engine *g, const struct ctr *c, struct ct
         json_to_i64(json_get(&j, "started"), &v);
         if (s->monitor.started_ns && v != s->monitor.started_ns)
                 return; /* of an earlier life than the one that was lost */
+        s->monitor.error[0] = 0;
         s->status = CTR_EXITED;
         s->monitor.started_ns = v;
         json_to_i64(json_get(&j, "finished"), &s->monitor.finished_ns);
@@ -48,6 +47,24 @@ static void from_evidence(const struct engine *g, const struct ctr *c, struct ct
                 s->monitor.exit_code = (int)v;
         s->monitor.oom_killed = json_get(&j, "oomKilled") && json_get(&j, "oomKilled")->b;
         s->monitor.pid = 0;
+}
+
+/* The run directory is gone (a reboot), or its monitor is. */
+static void from_evidence(const struct engine *g, const struct ctr *c, struct ctr_state *s)
+{
+        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
+        int64_t started;
+        bool machine;
+
+        if (dir >= 0 && evidence_underway(dir, &started, &machine)) {
+                s->monitor.started_ns = started;
+                s->monitor.pid = 0;
+                if (machine)
+                        s->status = CTR_EXITED;
+                snprintf(s->monitor.error, sizeof s->monitor.error, "%s",
+                         machine ? "the machine went down while it ran" : "its monitor was killed");
+        }
+        from_record(g, c, dir, s);
 }
 
 /* A container that started once says so on disk, for after a reboot its run directory is gone. */
@@ -111,6 +128,32 @@ bool ctr_is_up(const struct ctr_state *s)
 {
         return s->status == CTR_RUNNING || s->status == CTR_PAUSED || s->status == CTR_STOPPING ||
                s->status == CTR_RESTARTING;
+}
+
+bool ctr_starts_at_boot(const struct engine *g, const struct ctr *c)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_FD int dir = ctr_dir(g, c->id, &(struct err){ 0 });
+        struct monitor_config m;
+        struct ctr_state s;
+        bool stopped;
+
+        if (dir < 0 || ctr_monitor_config(g, &a, c, &m, &(struct err){ 0 }) < 0)
+                return false;
+        stopped = faccessat(dir, CTR_STOPPED, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        ctr_state(g, c, &s);
+        if (s.status == CTR_CREATED)
+                return false;
+        switch (m.restart) {
+        case RESTART_ALWAYS:
+                return true;
+        case RESTART_UNLESS_STOPPED:
+                return !stopped;
+        case RESTART_ON_FAILURE:
+                return !stopped && s.monitor.exit_code != 0;
+        default:
+                return false;
+        }
 }
 
 uint64_t ctr_written(const struct engine *g, const struct ctr *c)

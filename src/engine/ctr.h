@@ -117,6 +117,12 @@ uint64_t ctr_written(const struct engine *g, const struct ctr *c);
 /* Its directories: descriptors, or -1 with e. */
 int ctr_dir(const struct engine *g, const char *id, struct err *e);
 int ctr_run_dir(const struct engine *g, const char *id, bool make, struct err *e);
+/* monitor.json; in a. */
+int ctr_monitor_config(const struct engine *g, struct arena *a, const struct ctr *c,
+                       struct monitor_config *ret, struct err *e);
+/* Whether it is to be started when the machine has: by its restart policy, `always` in any case,
+ * `unless-stopped` but for one that somebody stopped, `on-failure` besides where it failed. */
+bool ctr_starts_at_boot(const struct engine *g, const struct ctr *c);
 /* A request to its monitor (wire.h). ERR_STATE where it has none. */
 int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_request *q,
              int timeout_ms, struct wire_reply *ret, struct err *e);
@@ -124,6 +130,9 @@ int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_requ
 /* signal 0 and timeout -1: its own. Stopped already is success. why: "berth stop". */
 int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, const char *why,
              struct err *e);
+/* The same without waiting, because the machine goes down: who stopped it was nobody, so that its
+ * restart policy brings it back. ctr_wait() waits. */
+int ctr_shut_down(struct engine *g, const struct ctr *c, int64_t timeout_ms, struct err *e);
 int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, struct err *e);
 int ctr_restart(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, struct err *e);
 int ctr_pause(struct engine *g, const struct ctr *c, bool pause, struct err *e);

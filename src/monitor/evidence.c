@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +17,63 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-void evidence_place(int dir)
+/* ---- a life that is under way ---- */
+
+#define LIFE "exits/life"
+#define BOOT_ID_CAP 40
+
+static void boot_id(char ret[BOOT_ID_CAP])
 {
+        if (fd_read_text_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ret, BOOT_ID_CAP) < 0)
+                *ret = 0;
+        ret[strcspn(ret, "\n")] = 0;
+}
+
+void evidence_place(const struct evidence *v, int dir)
+{
+        char text[64], boot[BOOT_ID_CAP];
+        int r;
+
         mkdirat(dir, "exits", 0700); /* where it can't be made, saving says so */
+        if (!v->kept)
+                return;
+        boot_id(boot);
+        snprintf(text, sizeof text, "%" PRId64 ":%s", v->started_ns, boot);
+        r = symlinkat(text, dir, LIFE);
+        if (r < 0 && errno == EEXIST && unlinkat(dir, LIFE, 0) == 0)
+                r = symlinkat(text, dir, LIFE);
+        (void)r;
+}
+
+bool evidence_underway(int dir, int64_t *ret_started_ns, bool *ret_machine)
+{
+        char text[64], boot[BOOT_ID_CAP], *colon;
+        ssize_t n = readlinkat(dir, LIFE, text, sizeof text - 1);
+
+        if (n <= 0)
+                return false;
+        text[n] = 0;
+        *ret_started_ns = strtoll(text, &colon, 10);
+        boot_id(boot);
+        *ret_machine = *colon == ':' && !str_eq(colon + 1, boot);
+        return true;
+}
+
+void evidence_lost(struct evidence *v, int dir)
+{
+        int64_t started;
+        bool machine;
+
+        if (!evidence_underway(dir, &started, &machine))
+                return;
+        v->started_ns = started;
+        v->lost = machine ? "the machine went down" : "its monitor was killed";
+        v->wait_status = 255 << 8; /* exited with 255, as wait(2) says it */
+        for (int i = 0; i < COUNTER_MAX; i++)
+                v->last.v[i] = COUNTER_UNKNOWN;
+        evidence_save(v, dir, "");
+        v->lost = NULL;
+        v->wait_status = 0;
 }
 
 void evidence_begin(struct evidence *v)
@@ -145,6 +200,8 @@ static void put_exit(const struct evidence *v, struct json_writer *w)
                 json_put_bool(w, "coreDumped", WCOREDUMP(s));
         }
         json_put_bool(w, "oomKilled", evidence_oom_killed(v));
+        if (v->lost)
+                json_put_str(w, "lost", v->lost);
 }
 
 static void put_asked(const struct asked *a, struct json_writer *w)
@@ -266,6 +323,8 @@ int evidence_save(struct evidence *v, int dir, const char *cgroup_path)
         put_record(v, number, cgroup_path, &text);
         snprintf(name, sizeof name, "%u.json", number);
         r = fd_replace_at(exits, name, text.s, text.len, 0600, 1);
+        if (r == 0)
+                unlinkat(dir, LIFE, 0);
         for (int i = 0; r == 0 && i < n + 1 - EVIDENCE_KEPT; i++) {
                 snprintf(name, sizeof name, "%u.json", all[i]);
                 unlinkat(exits, name, 0);

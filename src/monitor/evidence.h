@@ -2,6 +2,8 @@
  * holds most of it, is removed. The last EVIDENCE_KEPT records stay, in the container's directory:
  *
  *   exits/N.json     N counts up over all the container's lives
+ *   exits/life       a symbolic link to "STARTED:BOOT": the life that is under way, or that was
+ *                    when the monitor was killed or the machine went down; its record replaces it
  *
  * Order (after rmdir a cgroup's files are gone, even through open descriptors): exit seen,
  * snapshot, reaped, removed. A cgroup is new with each life, so what it has counted is what this
@@ -42,11 +44,17 @@ struct evidence {
         struct counters last;
         struct counters samples[EVIDENCE_SAMPLES]; /* a ring; time_ns 0: unused */
         unsigned next_sample;
-        int kmsg; /* /dev/kmsg, positioned at the start; or -1 */
+        const char *lost; /* why there is a record without an end seen; or NULL */
+        int kmsg;         /* /dev/kmsg, positioned at the start; or -1 */
 };
 
-/* Makes the directory of the records: that it is there says that the container ran once. */
-void evidence_place(int dir);
+/* Makes the directory of the records: that it is there says that the container ran once. In it says
+ * that a life is under way (where it is kept). */
+void evidence_place(const struct evidence *v, int dir);
+/* A life that has no record; false: there is none. machine: the machine went down meanwhile. */
+bool evidence_underway(int dir, int64_t *ret_started_ns, bool *ret_machine);
+/* Gives such a life its record. */
+void evidence_lost(struct evidence *v, int dir);
 /* At the start of a life: opens the kernel log. */
 void evidence_begin(struct evidence *v);
 void evidence_sample(struct evidence *v, const struct cgroup *c);

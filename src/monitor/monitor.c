@@ -150,7 +150,7 @@ static void life_began(struct monitor *m)
         m->state.health = m->config.health.test.n ? HEALTH_BEGINNING : HEALTH_OFF;
         m->state.health_failures = 0;
         save_state(m); /* M2 */
-        evidence_place(MONITOR_FD_BUNDLE);
+        evidence_place(&m->evidence, MONITOR_FD_BUNDLE);
         tell(m, "start", NULL, 0);
 }
 
@@ -579,6 +579,7 @@ static int first_life(struct monitor *m, struct err *e)
 {
         if (life_clean(&m->config, e) < 0)
                 return -1;
+        evidence_lost(&m->evidence, MONITOR_FD_BUNDLE);
         return life_start(&m->life, &m->config, &m->streams, m->program, e);
 }
 

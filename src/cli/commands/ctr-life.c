@@ -11,7 +11,8 @@
 
 /* One struct for all: each command's table names what it takes. */
 struct life_args {
-        bool all, latest, force, ignore, volumes, attach, interactive, running;
+        bool all, latest, force, ignore, volumes, attach, interactive, running, shutdown;
+        struct strings filters;
         const char *signal, *detach_keys;
         int64_t time; /* seconds; -1: the container's own */
 };
@@ -19,6 +20,9 @@ static const struct life_args defaults = { .time = -1 };
 
 #define ALL(help_) FLAG(struct life_args, all, 'a', "all", help_)
 #define LATEST FLAG(struct life_args, latest, 'l', "latest", "The container that was created last")
+#define FILTER                                                                                     \
+        LIST(struct life_args, filters, 'f', "filter", "KEY=VALUE",                                \
+             "Of all, those alone that pass; see berth-ps(1)")
 #define TIME(help_)                                                                                \
         INT(struct life_args, time, 't', "time", "SECONDS", help_, .min = -1, .max = 1 << 30)
 #define SIGNAL(short_, help_)                                                                      \
@@ -41,7 +45,11 @@ static int64_t timeout_ms(const struct life_args *a)
 static struct ctr_choice choice_of(const struct life_args *a, bool running)
 {
         return (struct ctr_choice){
-                .all = a->all, .latest = a->latest, .ignore = a->ignore, .running = running
+                .all = a->all || a->filters.n,
+                .latest = a->latest,
+                .ignore = a->ignore,
+                .running = running,
+                .filters = &a->filters,
         };
 }
 
@@ -102,7 +110,7 @@ static int start_one(struct engine *g, const struct ctr *c, void *args, struct e
 static int run_start(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         struct life_args *a = p;
-        const struct ctr_choice choice = { .all = a->all, .latest = a->latest };
+        const struct ctr_choice choice = choice_of(a, false);
         struct engine g;
         struct ctr ctr;
         int r;
@@ -125,6 +133,7 @@ static const struct opt start_opts[] = {
         FLAG(struct life_args, interactive, 'i', "interactive", "Attach, with our input too"),
         STR(struct life_args, detach_keys, 0, "detach-keys", "KEYS",
             "What leaves it running; ctrl-p,ctrl-q by default"),
+        FILTER,
         LATEST,
         {}
 };
@@ -152,15 +161,38 @@ static int stop_one(struct engine *g, const struct ctr *c, void *args, struct er
         return sig < 0 ? -1 : ctr_stop(g, c, sig, timeout_ms(a), "berth stop", e);
 }
 
+static int shut_down_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        return ctr_shut_down(g, c, timeout_ms(args), e);
+}
+
+static int await_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+{
+        int status;
+
+        return ctr_wait(g, c, &status, e);
+}
+
 static int run_stop(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
+        struct life_args *a = p;
+
+        if (a->shutdown) { /* all at once: the machine does not wait for each in turn */
+                int status = each_running(c, a, argc, argv, shut_down_one, e);
+
+                return status < 0 ? -1 : MAX(status, each_running(c, a, argc, argv, await_one, e));
+        }
         return each_running(c, p, argc, argv, stop_one, e);
 }
 
 static const struct opt stop_opts[] = {
         ALL("Stop all that run"),
+        FILTER,
         FLAG(struct life_args, ignore, 'i', "ignore", "Names of none are no error"),
         LATEST,
+        FLAG(struct life_args, shutdown, 0, "shutdown",
+             "The machine goes down: all at once, and with the next boot their restart policies "
+             "bring them back"),
         SIGNAL('s', "Send SIGNAL instead of the container's stop signal"),
         TIME("Kill it after so long; 10 by default, or what it was created with"),
         {}

@@ -33,17 +33,6 @@ static const struct opt opts[] = {
 static const char *const policies[] = { "no",          "on-success", "on-failure", "on-abnormal",
                                         "on-watchdog", "on-abort",   "always" };
 
-static int read_monitor(struct arena *a, int dir, struct monitor_config *ret, struct err *e)
-{
-        AUTO_FREE char *text = NULL;
-        size_t n;
-        int r = fd_read_regular_at(dir, "monitor.json", 1 << 20, &text, &n);
-
-        if (r < 0)
-                return err_sys(e, r, "cannot read monitor.json");
-        return monitor_config_read(a, arena_strndup(a, text, n), n, ret, e);
-}
-
 /* A word of ExecStart=: '%' and '$' would be replaced, blanks would split it (systemd.service(5),
  * "COMMAND LINES"). */
 static void put_word(const char *word, struct buf *out)
@@ -134,8 +123,7 @@ static int generate(struct ctx *c, struct engine *g, const struct generate_args 
 
         if (ctr_find(g, &c->arena, name, &ctr, e) < 0)
                 return -1;
-        AUTO_FD int dir = ctr_dir(g, ctr.id, e);
-        if (dir < 0 || read_monitor(&c->arena, dir, &m, e) < 0)
+        if (ctr_monitor_config(g, &c->arena, &ctr, &m, e) < 0)
                 return -1;
         if (ctr.auto_remove)
                 return err_set(e, ERR_STATE,
