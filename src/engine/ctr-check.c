@@ -132,7 +132,7 @@ static bool monitor_lives(const struct check *c, const char *id)
         AUTO_FD int run = ctr_run_dir(c->g, id, false, &(struct err){ 0 });
         struct monitor_state s;
 
-        return run >= 0 && monitor_state_load(run, &s) == 1;
+        return run >= 0 && monitor_state_load(run, "state.json", &s) == 1;
 }
 
 /* Of another store with the same run directory, it may be. */

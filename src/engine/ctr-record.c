@@ -29,7 +29,7 @@ void engine_close(struct engine *g)
 void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const struct sandbox *box,
                       struct buf *out)
 {
-        struct json_writer w = { .out = out, .indent = 2, .fresh = true };
+        struct json_writer w = { .out = out, .fresh = true };
 
         json_open(&w, NULL, '{');
         json_put_str(&w, "id", c->id);
@@ -65,7 +65,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
 
 void ctr_record_again(const struct ctr *c, struct buf *out)
 {
-        struct json_writer w = { .out = out, .indent = 2, .fresh = true };
+        struct json_writer w = { .out = out, .fresh = true };
 
         json_open(&w, NULL, '{');
         for (uint32_t i = 0; i < c->record->n; i++) {
@@ -132,6 +132,62 @@ int ctr_find(struct engine *g, struct arena *a, const char *text, struct ctr *re
         if (store_container_find(g->store, a, text, &json, e) < 0)
                 return -1;
         return ctr_record_read(a, json, ret, e);
+}
+
+static void keep_list(struct arena *a, struct strings *l)
+{
+        const char *const *from = l->v;
+
+        l->v = arena_array(a, const char *, l->n + 1);
+        for (size_t i = 0; i < l->n; i++)
+                l->v[i] = arena_strdup(a, from[i]);
+}
+
+static void keep_key_values(struct arena *a, struct key_values *l)
+{
+        const struct key_value *from = l->v;
+
+        l->v = arena_array(a, struct key_value, l->n + 1);
+        for (size_t i = 0; i < l->n; i++)
+                l->v[i] = (struct key_value){ arena_strdup(a, from[i].key),
+                                              arena_strdup(a, from[i].value) };
+}
+
+/* Moves what it is to a, all but the record. */
+static struct ctr without_record(struct arena *a, struct ctr c)
+{
+        const char **texts[] = { &c.id,       &c.name, &c.image_name, &c.image_digest,
+                                 &c.image_id, &c.user, &c.slice,      &c.network };
+
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+                *texts[i] = arena_strdup(a, *texts[i]);
+        keep_list(a, &c.layers);
+        keep_list(a, &c.command);
+        keep_key_values(a, &c.labels);
+        c.record = NULL;
+        return c;
+}
+
+int ctr_list_brief(struct engine *g, struct arena *a, struct ctr **ret, size_t *ret_n,
+                   struct err *e)
+{
+        AUTO_ARENA texts = { 0 };
+        const char **rows;
+        struct ctr c;
+        size_t n;
+
+        if (store_containers(g->store, &texts, &rows, &n, e) < 0)
+                return -1;
+        *ret = arena_array(a, struct ctr, n + 1);
+        for (size_t i = 0; i < n; i++) {
+                AUTO_ARENA tree = { 0 };
+
+                if (ctr_record_read(&tree, rows[i], &c, e) < 0)
+                        return -1;
+                (*ret)[i] = without_record(a, c);
+        }
+        *ret_n = n;
+        return 0;
 }
 
 int ctr_list(struct engine *g, struct arena *a, struct ctr **ret, size_t *ret_n, struct err *e)

@@ -78,17 +78,19 @@ static bool has_started(const struct engine *g, const struct ctr *c)
 
 /* The file is made by `berth pause`; the kernel decides. Without it the freezer is not asked: for
  * a list of hundreds that would cost more than all else. */
-static bool is_paused(const struct engine *g, const struct ctr *c, int run)
+static bool is_paused(const struct engine *g, const struct ctr *c, int runs)
 {
         AUTO_ARENA a = { 0 };
         AUTO_CONTAINER oci = CONTAINER_INIT;
+        char path[96];
 
-        return faccessat(run, "paused", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        snprintf(path, sizeof path, "%s/paused", c->id);
+        return faccessat(runs, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
                container_open(&a, g->places.oci, c->id, &oci, NULL) == 0 &&
                container_status(&oci) == STATUS_PAUSED;
 }
 
-static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c, int run,
+static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c, int runs,
                                     const struct monitor_state *m)
 {
         switch (m->status) {
@@ -101,20 +103,20 @@ static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c,
         case MONITOR_EXITED:
                 return CTR_EXITED;
         default:
-                return is_paused(g, c, run) ? CTR_PAUSED : CTR_RUNNING;
+                return is_paused(g, c, runs) ? CTR_PAUSED : CTR_RUNNING;
         }
 }
 
-void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *ret)
+static void state_of(const struct engine *g, const struct ctr *c, int runs, struct ctr_state *ret)
 {
-        struct err ignored = { 0 };
-        AUTO_FD int run = ctr_run_dir(g, c->id, false, &ignored);
+        char path[96];
         int r;
 
         *ret = (struct ctr_state){ .status = CTR_CREATED };
-        r = run < 0 ? -ENOENT : monitor_state_load(run, &ret->monitor);
+        snprintf(path, sizeof path, "%s/state.json", c->id);
+        r = runs < 0 ? -ENOENT : monitor_state_load(runs, path, &ret->monitor);
         if (r == 1 || (r == 0 && ret->monitor.status == MONITOR_EXITED)) {
-                ret->status = from_monitor(g, c, run, &ret->monitor);
+                ret->status = from_monitor(g, c, runs, &ret->monitor);
                 return;
         }
         if (r == 0 || has_started(g, c)) {
@@ -122,6 +124,20 @@ void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *re
                 ret->monitor.exit_code = 255;
                 from_evidence(g, c, ret);
         }
+}
+
+void ctr_states(const struct engine *g, const struct ctr *v, size_t n, struct ctr_state *ret)
+{
+        AUTO_FREE char *path = mem_printf("%s/containers", g->places.run);
+        AUTO_FD int runs = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        for (size_t i = 0; i < n; i++)
+                state_of(g, &v[i], runs, &ret[i]);
+}
+
+void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *ret)
+{
+        ctr_states(g, c, 1, ret);
 }
 
 bool ctr_is_up(const struct ctr_state *s)

@@ -108,8 +108,12 @@ int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
 int ctr_find(struct engine *g, struct arena *a, const char *text, struct ctr *ret, struct err *e);
 /* All, newest first; in a. */
 int ctr_list(struct engine *g, struct arena *a, struct ctr **ret, size_t *ret_n, struct err *e);
+/* The same without their records (NULL): of hundreds, these would be most of the work. */
+int ctr_list_brief(struct engine *g, struct arena *a, struct ctr **ret, size_t *ret_n,
+                   struct err *e);
 /* E2. Never fails: what can't be read is CTR_LOST. */
 void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *ret);
+void ctr_states(const struct engine *g, const struct ctr *v, size_t n, struct ctr_state *ret);
 bool ctr_is_up(const struct ctr_state *s); /* running, paused, stopping or restarting */
 /* Bytes on disk of what it has written over its image; 0 where that can't be told. */
 uint64_t ctr_written(const struct engine *g, const struct ctr *c);

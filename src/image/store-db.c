@@ -30,7 +30,7 @@ static const char schema[] =
         "CREATE TABLE layers(key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, backend INTEGER,"
         " size INTEGER, disk INTEGER, entries INTEGER, leans INTEGER) WITHOUT ROWID;"
         "CREATE TABLE containers(id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, created INTEGER,"
-        " image TEXT, json TEXT NOT NULL) WITHOUT ROWID;"
+        " image TEXT, json TEXT NOT NULL);" /* whose rows are larger than an index page takes */
         "CREATE INDEX containers_image ON containers(image);"
         "COMMIT";
 

@@ -24,7 +24,7 @@
 #include "base/str.h"
 #include "image/store-internal.h"
 
-static const char magic[] = "berth 3"; /* a number for each schema */
+static const char magic[] = "berth 4"; /* a number for each schema */
 
 enum { STATE_WHOLE = 1, STATE_WRITING, STATE_DAMAGED };
 enum { ALL_TRACKED = (1u << SUB_TRACKED) - 1 };

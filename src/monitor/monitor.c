@@ -42,6 +42,7 @@ struct monitor {
         struct arena arena;      /* of the configuration */
         struct monitor_config config;
         int signals, listener;
+        int state_held; /* state.json, locked */
         enum phase phase;
         struct monitor_state state;
         struct streams streams;
@@ -70,7 +71,7 @@ static int64_t now_ms(void)
 static void save_state(struct monitor *m)
 {
         m->state.log_lost = m->streams.log.lost;
-        monitor_state_save(MONITOR_FD_RUN, &m->state);
+        monitor_state_save(MONITOR_FD_RUN, &m->state, &m->state_held);
 }
 
 static void tell(const struct monitor *m, const char *action, const struct key_value *attributes,
@@ -620,7 +621,7 @@ int monitor_run(const char *program)
 
         m.program = program;
         m.listener = m.signals = m.health.output = m.evidence.kmsg = m.life.pidfd = -1;
-        m.life.spare.sock = -1;
+        m.life.spare.sock = m.state_held = -1;
         m.start_at = m.kill_at = NEVER;
         streams_init(&m.streams);
         if (get_ready(&m, &e) < 0) {

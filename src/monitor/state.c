@@ -31,8 +31,9 @@ static void put_error(const char *from, char *to, size_t cap)
         to[n] = 0;
 }
 
-int monitor_state_save(int run, const struct monitor_state *s)
+int monitor_state_save(int run, const struct monitor_state *s, int *held)
 {
+        struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         char text[1024], error[sizeof s->error];
         int n, r;
 
@@ -51,9 +52,14 @@ int monitor_state_save(int run, const struct monitor_state *s)
         if (fd < 0)
                 return -errno;
         r = fd_write_all(fd, text, (size_t)n);
-        if (r == 0 && renameat(run, "state.new", run, "state.json") < 0)
-                r = -errno;
-        return r;
+        if (r < 0)
+                return r;
+        fcntl(fd, F_SETLK, &whole);
+        if (renameat(run, "state.new", run, "state.json") < 0)
+                return -errno;
+        fd_close(*held);
+        *held = TAKE_FD(fd);
+        return 0;
 }
 
 static uint64_t number(const struct json *j, const char *name)
@@ -93,13 +99,15 @@ static void fill(const struct json *j, struct monitor_state *s)
         snprintf(s->error, sizeof s->error, "%s", json_str(json_get(j, "error"), ""));
 }
 
-int monitor_state_load(int run, struct monitor_state *ret)
+int monitor_state_load(int dir, const char *path, struct monitor_state *ret)
 {
         AUTO_ARENA a = { 0 };
         struct monitor_state s = { 0 };
+        struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+        AUTO_FD int fd = openat(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         char text[2048];
         struct json j;
-        ssize_t n = fd_read_text_at(run, "state.json", text, sizeof text);
+        ssize_t n = fd < 0 ? -errno : fd_read_text(fd, text, sizeof text);
 
         if (n < 0)
                 return (int)n;
@@ -107,5 +115,9 @@ int monitor_state_load(int run, struct monitor_state *ret)
                 return -EBADMSG;
         fill(&j, &s);
         *ret = s;
-        return s.status != MONITOR_EXITED && proc_alive(s.monitor, s.monitor_start);
+        if (s.status == MONITOR_EXITED)
+                return 0;
+        if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+                return 1;
+        return proc_alive(s.monitor, s.monitor_start);
 }

@@ -1,8 +1,9 @@
 /* state.json in the container's run directory: what the monitor says of its container, replaced
  * as a whole at each change. A reboot takes it along; what must last is in the exit records.
  *
- * It holds only while the monitor lives: monitor_state_load() checks pid and start time, so that
- * `ps` tells the truth also of a monitor that was killed. */
+ * It holds only while the monitor lives, so that `ps` tells the truth also of one that was killed.
+ * The monitor has a lock on it (fcntl(2); children do not inherit it), which whoever reads it sees
+ * for a hundredth of what its pid and start time cost; these decide where there is none. */
 #pragma once
 
 #include <stdbool.h>
@@ -42,8 +43,9 @@ struct monitor_state {
         char error[256];          /* why it did not start */
 };
 
-/* run: a descriptor of the run directory. 0 or -errno. Allocates nothing. */
-int monitor_state_save(int run, const struct monitor_state *s);
+/* run: a descriptor of the run directory. *held: the file with the lock, -1 at first; the caller's,
+ * who never opens it otherwise. 0 or -errno. Allocates nothing. */
+int monitor_state_save(int run, const struct monitor_state *s, int *held);
 /* 1: the monitor lives, and so this holds; 0: it is dead (also where pid 0), *ret is the last it
  * said; -ENOENT: none was there; -EBADMSG. */
-int monitor_state_load(int run, struct monitor_state *ret);
+int monitor_state_load(int dir, const char *path, struct monitor_state *ret);

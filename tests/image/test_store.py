@@ -230,7 +230,7 @@ def test_an_index_of_another_berth_is_made_again(berth, archives):
     berth("load", "-i", archives["old"]).ok()
     before = images(berth)
     seal = bytearray((berth.root / "db.lock").read_bytes())
-    assert seal[8:16] == b"berth 3\0"
+    assert seal[8:16] == b"berth 4\0"
     seal[14:15] = b"9"
     (berth.root / "db.lock").write_bytes(seal)
     with sqlite3.connect(berth.root / "berth.db") as db:

@@ -407,20 +407,23 @@ static int collect(struct ctx *ctx, struct engine *g, const struct ps_args *args
         bool all = args->all || args->latest || args->last >= 0;
         const struct ctr_filters *filters;
         enum order order = (enum order)args->order;
+        bool brief = !args->format && args->filters.n == 0; /* no mounts, that is */
         int64_t now = time(NULL);
+        struct ctr_state *states;
         struct ctr *v;
         size_t n, kept = 0;
 
         if (ctr_filters_parse(ctx, g, &args->filters, &filters, e) < 0 ||
-            ctr_list(g, &ctx->arena, &v, &n, e) < 0)
+            (brief ? ctr_list_brief : ctr_list)(g, &ctx->arena, &v, &n, e) < 0)
                 return -1;
+        states = arena_array(&ctx->arena, struct ctr_state, n + 1);
+        ctr_states(g, v, n, states);
         all = all || ctr_filters_want_all(filters);
         *ret = arena_array(&ctx->arena, struct row, n + 1);
         for (size_t i = 0; i < n; i++) {
                 struct row *r = &(*ret)[kept];
 
-                *r = (struct row){ .c = &v[i], .now = now, .args = args };
-                ctr_state(g, &v[i], &r->s);
+                *r = (struct row){ .c = &v[i], .s = states[i], .now = now, .args = args };
                 kept += (all || ctr_is_up(&r->s)) && ctr_filters_pass(filters, r->c, &r->s);
         }
         if (args->latest)
