@@ -28,6 +28,10 @@ void standby_dismiss(struct standby *s);
  * container runs. */
 int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *s, int root,
                int attach, struct err *e);
+/* The mounts of the record's "prepared", detached, with places for them in its directory dir. How
+ * many. */
+int ctr_prepare(struct engine *g, const struct ctr *c, int dir, int mounts[WIRE_MOUNTS_MAX],
+                struct err *e);
 /* A connection for ctr_launch(), its request sent: ours, the monitor's. */
 int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e);
 /* box.ns: whose namespaces are joined becomes an id and a path; ERR_STATE where one isn't up. */

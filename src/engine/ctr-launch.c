@@ -139,15 +139,23 @@ static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct
 {
         AUTO_FD int run = ctr_run_dir(g, c->id, true, e);
         AUTO_FD int journal = run < 0 ? -1 : engine_journal(g->store, e);
-        const int fds[] = { lock, run, journal, root, attach };
+        int fds[MONITOR_FD_END + WIRE_MOUNTS_MAX] = { lock, run, journal, root, attach };
+        size_t nfds = attach < 0 ? 4 : 5;
         struct wire_order order = { .which = 1u << MONITOR_FD_BUNDLE | 1u << MONITOR_FD_RUN |
                                              1u << MONITOR_FD_JOURNAL | 1u << MONITOR_FD_ROOT |
                                              (attach < 0 ? 0 : 1u << MONITOR_FD_ATTACH) };
+        int mounts;
 
         if (journal < 0 || (s->sock < 0 && standby_start(s, c, e) < 0))
                 return -1;
+        mounts = ctr_prepare(g, c, lock, fds + nfds, e);
+        if (mounts < 0)
+                return -1;
+        order.mounts = (uint32_t)mounts;
         /* A monitor that has died already has said why. */
-        fd_send(s->sock, &order, sizeof order, fds, ARRAY_SIZE(fds) - (attach < 0));
+        fd_send(s->sock, &order, sizeof order, fds, nfds + order.mounts);
+        while (mounts > 0)
+                fd_close(fds[nfds + (size_t)--mounts]);
         return await(s, e);
 }
 

@@ -56,6 +56,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_str(&w, "slice", c->slice);
         json_put_strings(&w, "commandLine", &o->command_line);
         mounts_record(c->mounts, &w);
+        mounts_record_prepared(c->mounts, &w);
         secrets_record(c->secrets, &w);
         ctr_join_record(box, &w);
         ctr_asked_write(o, box, &w);

@@ -14,16 +14,15 @@ struct wish {
         struct arena *a;
         const char *option; /* "--mount", for errors */
         enum mount_kind kind;
-        const char *source, *destination, *propagation;
+        const char *source, *destination, *propagation, *subpath;
         bool read_only, flat, nocopy;
         struct strings options; /* passed on as they stand */
 };
 
-static const char *const kind_names[] = { [MOUNT_BIND] = "bind",
-                                          [MOUNT_VOLUME] = "volume",
-                                          [MOUNT_TMPFS] = "tmpfs",
-                                          [MOUNT_DEVPTS] = "devpts",
-                                          NULL };
+static const char *const kind_names[] = {
+        [MOUNT_BIND] = "bind",     [MOUNT_VOLUME] = "volume", [MOUNT_TMPFS] = "tmpfs",
+        [MOUNT_DEVPTS] = "devpts", [MOUNT_IMAGE] = "image",   NULL
+};
 
 static bool selinux(void)
 {
@@ -140,10 +139,12 @@ static bool is_new(const struct wish *w)
 static int check_source(struct wish *w, struct err *e)
 {
         if (is_new(w) || str_empty(w->source))
-                return w->kind != MOUNT_BIND
+                return w->kind != MOUNT_BIND && w->kind != MOUNT_IMAGE
                                ? 0
-                               : err_set(e, ERR_INVALID, "%s: a bind mount needs a source",
-                                         w->option);
+                               : err_set(e, ERR_INVALID, "%s: a mount of type %s needs a source",
+                                         w->option, kind_names[w->kind]);
+        if (w->kind == MOUNT_IMAGE)
+                return 0;
         if (w->kind == MOUNT_VOLUME)
                 return name_check(w->source) == 0
                                ? 0
@@ -156,6 +157,18 @@ static int check_source(struct wish *w, struct err *e)
         return access(w->source, F_OK) < 0
                        ? err_sys(e, errno, "%s: cannot use \"%s\"", w->option, w->source)
                        : 0;
+}
+
+static int check_subpath(struct wish *w, struct err *e)
+{
+        if (w->kind == MOUNT_IMAGE)
+                w->read_only = true; /* its layers are everybody's */
+        if (w->subpath && w->kind == MOUNT_IMAGE)
+                return refused(w, "subpath", "mount the whole image, and use what is below", e);
+        if (w->subpath && (w->kind != MOUNT_VOLUME || str_empty(w->source)))
+                return err_set(e, ERR_INVALID, "%s: a subpath is one of a volume with a name",
+                               w->option);
+        return 0;
 }
 
 static void put_options(struct wish *w, struct mount_row *row)
@@ -193,7 +206,7 @@ static int put_row(struct wish *w, struct mounts *m, struct err *e)
                                w->option, w->destination ? w->destination : "");
         if (str_eq(clean, "/"))
                 return err_set(e, ERR_INVALID, "%s: the destination can't be \"/\"", w->option);
-        if (check_source(w, e) < 0)
+        if (check_source(w, e) < 0 || check_subpath(w, e) < 0)
                 return -1;
         if (mounts_has(m, clean))
                 return err_set(e, ERR_INVALID, "%s: something else is mounted on \"%s\" already",
@@ -204,6 +217,8 @@ static int put_row(struct wish *w, struct mounts *m, struct err *e)
         row->source = is_new(w) ? row->type : w->kind == MOUNT_BIND ? w->source : NULL;
         row->volume = w->kind == MOUNT_VOLUME ? (w->source ? w->source : "") : NULL;
         row->destination = arena_strdup(w->a, clean);
+        row->image = w->kind == MOUNT_IMAGE ? w->source : NULL;
+        row->subpath = w->subpath;
         row->nocopy = w->nocopy;
         row->read_only = w->read_only;
         put_options(w, row);
@@ -271,11 +286,12 @@ static int take_type(struct wish *w, const char *value, struct err *e)
 
         if (str_eq(value, "glob"))
                 return refused(w, value, "the shell's own patterns with --volume do the same", e);
-        if (str_eq(value, "image") || str_eq(value, "ramfs"))
-                return refused(w, value, "bind, volume, tmpfs and devpts are", e);
+        if (str_eq(value, "ramfs"))
+                return refused(w, value, "a tmpfs does the same, within a limit", e);
         if (kind < 0)
                 return err_set(e, ERR_INVALID,
-                               "--mount: \"%s\" is none of bind, volume, tmpfs, devpts", value);
+                               "--mount: \"%s\" is none of bind, volume, tmpfs, devpts, image",
+                               value);
         w->kind = (enum mount_kind)kind;
         return 0;
 }
@@ -332,7 +348,16 @@ static int take_relabel_key(struct wish *w, const char *value, struct err *e)
 
 static int take_subpath(struct wish *w, const char *value, struct err *e)
 {
-        return refused(w, "subpath", "mount the whole volume, and use what is below", e);
+        char clean[4096];
+
+        if (!*value || *value == '/' || path_clean(value, clean, sizeof clean) < 0 ||
+            str_eq(clean, ".") || str_eq(clean, "..") || str_after(clean, "../"))
+                return err_set(e, ERR_INVALID,
+                               "--mount: \"%s\" is no path below the volume: it is relative, and "
+                               "doesn't begin with \"..\"",
+                               value);
+        w->subpath = arena_strdup(w->a, clean);
+        return 0;
 }
 
 static int take_volume_option(struct wish *w, const char *value, struct err *e)
@@ -441,8 +466,8 @@ int mounts_given(struct arena *a, const struct sandbox *s, struct mounts *m, str
                 if (add_tmpfs(a, s->tmpfs.v[i], m, e) < 0)
                         return -1;
         for (size_t i = 0; !s->image && i < m->n; i++)
-                if (m->v[i].kind == MOUNT_VOLUME)
+                if (m->v[i].kind == MOUNT_VOLUME || m->v[i].kind == MOUNT_IMAGE)
                         return err_set(e, ERR_UNSUPPORTED,
-                                       "volumes are for containers of an image");
+                                       "volumes and images are for containers of an image");
         return 0;
 }

@@ -8,8 +8,10 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/mounts.h"
+#include "engine/sandbox-internal.h"
 #include "engine/volume.h"
 #include "kernel/mount.h"
+#include "monitor/wire.h"
 
 /* An anonymous one: a directory of the workspace. */
 static int make_anonymous(const struct workspace *w, const char *name, int root,
@@ -42,7 +44,36 @@ static int use_named(struct arena *a, struct store *s, int root, struct mounts *
         if (volume_use(s, row->volume, &dir, e) < 0)
                 return -1;
         hold(a, m, dir);
-        return row->nocopy ? 0 : volume_fill(dir, root, row->destination, e);
+        return row->nocopy || row->subpath ? 0 : volume_fill(dir, root, row->destination, e);
+}
+
+/* Its source is a place on which the engine mounts something at each start. */
+static void prepare(struct arena *a, const struct workspace *w, struct mounts *m,
+                    struct mount_row *row)
+{
+        row->prepared = ++m->nprepared;
+        row->source = arena_printf(a, "%s/mounts/%u", w->path, row->prepared - 1);
+}
+
+static int make_image(struct arena *a, const struct workspace *w, struct store *s, struct mounts *m,
+                      struct mount_row *row, struct err *e)
+{
+        struct platform here;
+        struct image image;
+
+        platform_host(&here);
+        if (store_image_find(s, a, row->image, &image, e) < 0 ||
+            image_choose(s, a, &here, &image, e) < 0) {
+                if (e->code == ERR_NOT_FOUND) {
+                        *e->hint = 0;
+                        err_hint(e, "`berth pull %.100s` gets it", row->image);
+                }
+                return -1;
+        }
+        row->digest = image.digest;
+        row->layers = image.layers;
+        prepare(a, w, m, row);
+        return 0;
 }
 
 /* *n counts the anonymous ones. */
@@ -55,7 +86,11 @@ static int make_volume(struct arena *a, const struct workspace *w, struct store 
                 return 0;
         if (*row->volume) {
                 row->source = arena_printf(a, "%s/volumes/%s/_data", store_path(s), row->volume);
-                return root < 0 ? 0 : use_named(a, s, root, m, row, e);
+                if (root >= 0 && use_named(a, s, root, m, row, e) < 0)
+                        return -1;
+                if (row->subpath)
+                        prepare(a, w, m, row);
+                return 0;
         }
         name = arena_printf(a, "volumes/%zu", (*n)++);
         row->source = arena_printf(a, "%s/%s", w->path, name);
@@ -102,7 +137,12 @@ int mounts_volumes(struct arena *a, const struct settings *t, const struct works
                 if (row->kind == MOUNT_VOLUME && make_volume(a, w, s, root, m, row, &n, e) < 0)
                         return err_in(e, "volume \"%s\"",
                                       *row->volume ? row->volume : row->destination);
+                if (row->kind == MOUNT_IMAGE && make_image(a, w, s, m, row, e) < 0)
+                        return err_in(e, "--mount: image \"%s\"", row->image);
         }
+        if (m->nprepared > WIRE_MOUNTS_MAX)
+                return err_set(e, ERR_LIMIT, "there can be %d mounts of images and subpaths",
+                               WIRE_MOUNTS_MAX);
         return 0;
 }
 
@@ -130,13 +170,19 @@ static void record_row(const struct mount_row *row, struct json_writer *w)
         static const char *const kinds[MOUNT_KIND_MAX] = { [MOUNT_BIND] = "bind",
                                                            [MOUNT_VOLUME] = "volume",
                                                            [MOUNT_TMPFS] = "tmpfs",
-                                                           [MOUNT_DEVPTS] = "devpts" };
+                                                           [MOUNT_DEVPTS] = "devpts",
+                                                           [MOUNT_IMAGE] = "image" };
 
         json_open(w, NULL, '{');
         json_put_str(w, "type", kinds[row->kind]);
         if (row->kind == MOUNT_VOLUME)
                 json_put_str(w, "name", row->volume);
-        json_put_str(w, "source", str_eq(row->type, "bind") ? row->source : "");
+        if (row->subpath)
+                json_put_str(w, "subpath", row->subpath);
+        json_put_str(w, "source",
+                     row->image                  ? row->image
+                     : str_eq(row->type, "bind") ? row->source
+                                                 : "");
         json_put_str(w, "destination", row->destination);
         json_put_bool(w, "rw", !row->read_only);
         json_put_str(w, "propagation", propagation_of(row));
@@ -153,5 +199,28 @@ void mounts_record(const struct mounts *m, struct json_writer *w)
         for (size_t i = 0; m && i < m->n; i++)
                 if (m->v[i].kind != MOUNT_OURS)
                         record_row(&m->v[i], w);
+        json_close(w, ']');
+}
+
+static void record_prepared(const struct mount_row *row, struct json_writer *w)
+{
+        json_open(w, NULL, '{');
+        if (row->image) {
+                json_put_str(w, "image", row->digest);
+                json_put_strings(w, "layers", &row->layers);
+        } else {
+                json_put_str(w, "volume", row->volume);
+                json_put_str(w, "subpath", row->subpath);
+        }
+        json_close(w, '}');
+}
+
+void mounts_record_prepared(const struct mounts *m, struct json_writer *w)
+{
+        json_open(w, "prepared", '[');
+        for (unsigned k = 1; m && k <= m->nprepared; k++)
+                for (size_t i = 0; i < m->n; i++)
+                        if (m->v[i].prepared == k)
+                                record_prepared(&m->v[i], w);
         json_close(w, ']');
 }

@@ -12,17 +12,31 @@
 #include "engine/workspace.h"
 #include "image/store.h"
 
-enum mount_kind { MOUNT_OURS, MOUNT_BIND, MOUNT_VOLUME, MOUNT_TMPFS, MOUNT_DEVPTS, MOUNT_KIND_MAX };
+enum mount_kind {
+        MOUNT_OURS,
+        MOUNT_BIND,
+        MOUNT_VOLUME,
+        MOUNT_TMPFS,
+        MOUNT_DEVPTS,
+        MOUNT_IMAGE,
+        MOUNT_KIND_MAX
+};
 struct mount_row {
         enum mount_kind kind; /* MOUNT_OURS: nobody asked for it */
         const char *destination, *type, *source;
-        const char *volume;     /* MOUNT_VOLUME: its name, "": anonymous */
+        const char *volume;  /* MOUNT_VOLUME: its name, "": anonymous */
+        const char *subpath; /* MOUNT_VOLUME: what is below it there; or NULL */
+        const char *image;   /* MOUNT_IMAGE: as it was named */
+        const char *digest;  /* of that, and its layers */
+        struct strings layers;
+        unsigned prepared;      /* its number among them (below), from 1; 0: it is none */
         struct strings options; /* as in config.json */
         bool read_only, nocopy;
 };
 struct mounts {
         struct mount_row *v;
         size_t n, cap;
+        unsigned nprepared; /* mounts that the engine makes at each start, on WORKSPACE/mounts/N */
         int *held; /* directories of volumes, locked until they are in a record (volume.h, V2) */
         size_t nheld;
 };
@@ -49,6 +63,8 @@ int mounts_volumes(struct arena *a, const struct settings *t, const struct works
 /* The member "mounts" of container.json: type, name (of a volume; "": anonymous), source,
  * destination, rw, propagation, options. m may be NULL. */
 void mounts_record(const struct mounts *m, struct json_writer *w);
+/* The member "prepared": what the engine mounts at each start (ctr-prepare.c), by number. */
+void mounts_record_prepared(const struct mounts *m, struct json_writer *w);
 /* The member "mounts": what every container has, then m, parents before what lies below them.
  * systemd: it may change its own cgroup. */
 void mounts_write(const struct sandbox *s, bool systemd, struct mounts *m, struct json_writer *w);

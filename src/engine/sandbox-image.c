@@ -35,23 +35,29 @@ static struct platform wanted(const struct run *r)
         return p;
 }
 
-/* Where the name is an index's, the image of it that is wanted. */
-static int choose(struct run *r, struct err *e)
+int image_choose(struct store *s, struct arena *a, const struct platform *want, struct image *image,
+                 struct err *e)
 {
         const struct descriptor *d;
-        struct platform want = wanted(r);
         struct manifest m;
         const char *text;
         size_t n;
 
-        if (store_blob_read(r->store, &r->arena, r->image.digest, MANIFEST_MAX, &text, &n, e) < 0 ||
-            manifest_parse(&r->arena, text, n, r->image.media_type, &m, e) < 0)
+        if (store_blob_read(s, a, image->digest, MANIFEST_MAX, &text, &n, e) < 0 ||
+            manifest_parse(a, text, n, image->media_type, &m, e) < 0)
                 return -1;
         if (m.kind == MANIFEST_IMAGE)
                 return 0;
-        if (manifest_choose(&m, &want, &d, e) < 0)
+        if (manifest_choose(&m, want, &d, e) < 0)
                 return -1;
-        return store_image_find(r->store, &r->arena, d->digest, &r->image, e);
+        return store_image_find(s, a, d->digest, image, e);
+}
+
+static int choose(struct run *r, struct err *e)
+{
+        struct platform want = wanted(r);
+
+        return image_choose(r->store, &r->arena, &want, &r->image, e);
 }
 
 /* Whether the image is here, for the platform that was asked for. 1, 0, or -1 with e. */

@@ -83,5 +83,8 @@ void run_done(struct run *r);
  * the image's have not; u's home is then the line's. passwd.c */
 struct user;
 int passwd_add(struct run *r, struct user *u, struct err *e);
+/* Where image is an index's, the image of it for the platform that is wanted. sandbox-image.c */
+int image_choose(struct store *s, struct arena *a, const struct platform *want, struct image *image,
+                 struct err *e);
 /* Writes config.json to r->json from what the steps made. */
 int sandbox_config(struct run *r, struct err *e);

@@ -29,10 +29,19 @@ static int check_name(struct store *s, const char *id, const char *name, struct 
         return err_hint(e, "remove or rename that one (`berth rm %.60s`)", name);
 }
 
+/* Layers that it has mounted: they stay, whatever becomes of the image. */
+static int add_layers(struct store *s, const char *user, const struct json *layers, struct err *e)
+{
+        for (uint32_t i = 0; layers && layers->type == JSON_ARRAY && i < layers->n; i++)
+                if (db_run(s, Q_USES_ADD, e, "ss", user, json_str(&layers->items[i], "")) < 0)
+                        return -1;
+        return 0;
+}
+
 int index_container(struct store *s, const char *id, const char *json, struct err *e)
 {
         AUTO_ARENA a = { 0 };
-        const struct json *layers;
+        const struct json *prepared;
         const char *name, *image;
         int64_t created = 0;
         struct json j;
@@ -47,9 +56,12 @@ int index_container(struct store *s, const char *id, const char *json, struct er
             db_run(s, Q_CTR_ADD, e, "ssiss", id, name, created, image, json) < 0)
                 return -1;
         /* As long as the image has its record, these rows are there. */
-        layers = json_path(&j, "image.layers");
-        for (uint32_t i = 0; layers && layers->type == JSON_ARRAY && i < layers->n; i++)
-                if (db_run(s, Q_USES_ADD, e, "ss", image, json_str(&layers->items[i], "")) < 0)
+        if (add_layers(s, image, json_path(&j, "image.layers"), e) < 0)
+                return -1;
+        prepared = json_get(&j, "prepared");
+        for (uint32_t i = 0; prepared && prepared->type == JSON_ARRAY && i < prepared->n; i++)
+                if (add_layers(s, arena_printf(&a, "container:%s", id),
+                               json_get(&prepared->items[i], "layers"), e) < 0)
                         return -1;
         return 0;
 }

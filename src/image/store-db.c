@@ -15,7 +15,8 @@
 /* "brth" */
 #define APPLICATION_ID 0x62727468
 
-/* Whoever changes it changes the seal's magic. A container pins its image's layers in `uses`. */
+/* Whoever changes it changes the seal's magic. A container pins its image's layers in `uses`,
+ * and as container:ID those of other images that it mounts. */
 static const char schema[] =
         "BEGIN;"
         "CREATE TABLE images(digest TEXT PRIMARY KEY, id TEXT NOT NULL, media_type TEXT,"
@@ -66,7 +67,8 @@ static const char *const queries[] = {
         [Q_USES_DEL] = "DELETE FROM uses WHERE image = ?",
         [Q_USES_STALE] = "SELECT DISTINCT image FROM uses WHERE"
                          " image NOT IN (SELECT digest FROM images) AND"
-                         " image NOT IN (SELECT image FROM containers)",
+                         " image NOT IN (SELECT image FROM containers) AND"
+                         " image NOT IN (SELECT 'container:' || id FROM containers)",
         [Q_USED] = "SELECT 1 FROM uses WHERE object = ? LIMIT 1",
         [Q_USERS] = "SELECT image FROM uses WHERE object = ?",
         [Q_REF_SET] = "INSERT INTO refs VALUES(?, ?)"

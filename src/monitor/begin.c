@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -46,29 +47,63 @@ static int put_in_place(const int *got, size_t n, uint32_t which)
         return n ? -EPROTO : 0;
 }
 
-int begin_receive(struct wire_order *ret)
+/* Out of the way of those that have places: the last of what has come. */
+static int take_mounts(const int *got, size_t n, int *mounts)
 {
-        int got[MONITOR_FD_END];
-        size_t n = MONITOR_FD_END;
+        for (size_t i = 0; i < n; i++) {
+                mounts[i] = fcntl(got[i], F_DUPFD_CLOEXEC, 64);
+                if (mounts[i] < 0)
+                        return -errno;
+                close(got[i]);
+        }
+        return 0;
+}
+
+int begin_receive(struct wire_order *ret, int mounts[WIRE_MOUNTS_MAX])
+{
+        int got[MONITOR_FD_END + WIRE_MOUNTS_MAX], r;
+        size_t n = ARRAY_SIZE(got);
         ssize_t len = fd_recv(MONITOR_FD_STARTED, ret, sizeof *ret, got, &n);
 
         if (len <= 0)
                 return len < 0 ? (int)len : -ENOTCONN;
-        return len == sizeof *ret ? put_in_place(got, n, ret->which) : -EPROTO;
+        if (len != sizeof *ret || ret->mounts > MIN(n, (size_t)WIRE_MOUNTS_MAX))
+                return -EPROTO;
+        n -= ret->mounts;
+        r = take_mounts(got + n, ret->mounts, mounts);
+        return r < 0 ? r : put_in_place(got, n, ret->which);
+}
+
+/* By its path: MONITOR_FD_BUNDLE is of the mount namespace that we have left, and mounts are
+ * attached in one's own only. */
+static int attach(int mount, const char *bundle, const char *name, int flags)
+{
+        char path[PATH_MAX];
+        int r = path_join(bundle, name, path, sizeof path);
+
+        if (r < 0)
+                return r;
+        AUTO_FD int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags);
+        r = target < 0 ? -errno : mount_attach(mount, target);
+        close(mount);
+        return r;
 }
 
 int begin_root(const char *bundle)
 {
-        char path[PATH_MAX];
-        int r;
+        return attach(MONITOR_FD_ROOT, bundle, "rootfs", O_DIRECTORY);
+}
 
-        /* By its path: MONITOR_FD_BUNDLE is of the mount namespace that we have left, and mounts
-         * are attached in one's own only. */
-        r = path_join(bundle, "rootfs", path, sizeof path);
-        if (r < 0)
-                return r;
-        AUTO_FD int target = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        r = target < 0 ? -errno : mount_attach(MONITOR_FD_ROOT, target);
-        close(MONITOR_FD_ROOT);
-        return r;
+int begin_mounts(const char *bundle, const int *mounts, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                char name[32];
+                int r;
+
+                snprintf(name, sizeof name, "mounts/%zu", i);
+                r = attach(mounts[i], bundle, name, 0);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }

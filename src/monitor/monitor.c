@@ -38,8 +38,9 @@ enum phase { PHASE_RUNNING, PHASE_DRAINING, PHASE_WAITING, PHASE_DONE };
 
 struct monitor {
         const char *program;
-        struct wire_order order; /* which descriptors it was given */
-        struct arena arena;      /* of the configuration */
+        struct wire_order order;     /* which descriptors it was given */
+        int mounts[WIRE_MOUNTS_MAX]; /* until they are attached */
+        struct arena arena;          /* of the configuration */
         struct monitor_config config;
         int signals, listener;
         int state_held; /* state.json, locked */
@@ -558,6 +559,9 @@ static int set_up(struct monitor *m, struct err *e)
         r = m->order.which & 1u << MONITOR_FD_ROOT ? begin_root(m->config.bundle) : 0;
         if (r < 0)
                 return err_sys(e, r, "cannot mount the container's root");
+        r = begin_mounts(m->config.bundle, m->mounts, m->order.mounts);
+        if (r < 0)
+                return err_sys(e, r, "cannot mount what the container uses");
         if (open_log(m, e) < 0)
                 return -1;
         m->listener = wire_listen(MONITOR_FD_RUN);
@@ -592,7 +596,21 @@ static void tell_starter(const struct err *e, pid_t pid)
         close(MONITOR_FD_STARTED);
 }
 
-static void run_on_exit(const struct strings *command, const char *bundle)
+/* In our mount namespace they are in the way of who removes the directory. */
+static void unmount_all(const char *bundle, unsigned mounts)
+{
+        char name[32];
+
+        if (chdir(bundle) < 0)
+                return;
+        umount2("rootfs", MNT_DETACH);
+        for (unsigned i = 0; i < mounts; i++) {
+                snprintf(name, sizeof name, "mounts/%u", i);
+                umount2(name, MNT_DETACH);
+        }
+}
+
+static void run_on_exit(const struct strings *command, const char *bundle, unsigned mounts)
 {
         char *argv[32];
         size_t n = MIN(command->n, ARRAY_SIZE(argv) - 1);
@@ -605,9 +623,7 @@ static void run_on_exit(const struct strings *command, const char *bundle)
         argv[n] = NULL;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        /* In our mount namespace the root is still in the way of who removes the directory. */
-        if (chdir(bundle) == 0)
-                umount2("rootfs", MNT_DETACH);
+        unmount_all(bundle, mounts);
         if (chdir("/") == 0)
                 execv(argv[0], argv);
         _exit(127);
@@ -628,7 +644,7 @@ int monitor_run(const char *program)
                 tell_starter(&e, 0);
                 return 1;
         }
-        r = begin_receive(&m.order);
+        r = begin_receive(&m.order, m.mounts);
         if (r == -ENOTCONN)
                 return 0;
         if (r < 0)
@@ -648,6 +664,6 @@ int monitor_run(const char *program)
         log_file_close(&m.streams.log);
         evidence_done(&m.evidence);
         if (!m.attended)
-                run_on_exit(&m.config.on_exit, m.config.bundle);
+                run_on_exit(&m.config.on_exit, m.config.bundle, m.order.mounts);
         return 0;
 }

@@ -62,7 +62,9 @@ struct wire_size {
  * it, 1 << each. */
 struct wire_order {
         uint32_t which;
+        uint32_t mounts; /* further descriptors: detached mounts for mounts/0, mounts/1, ... */
 };
+#define WIRE_MOUNTS_MAX 8
 /* What the monitor tells who started it, over the socket it was given: once, when the container
  * runs or has failed to. */
 struct wire_started {

@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from enginekit import IMAGE
+from enginekit import IMAGE, eventually
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,11 @@ def test_mount(engine, spec, script, out):
     (["--mount", "type=glob,src=/usr/*,dst=/x"], "not supported"),
     (["--mount", "type=bind,dst=/x"], "needs a source"), (["--mount", "type=nonsense,dst=/x"], "none of"),
     (["--mount", "type=volume,src=v"], "no absolute path"), (["--mount", "src=v,dst=/x,colour=red"], "no key"),
-    (["--mount", "type=volume,src=v,dst=/x,volume-subpath=a"], "not supported"),
+    (["--mount", "type=volume,src=v,dst=/x,volume-subpath=../a"], "no path below"),
+    (["--mount", "type=volume,src=v,dst=/x,volume-subpath=/a"], "no path below"),
+    (["--mount", "type=bind,src=/usr,dst=/x,subpath=a"], "of a volume with a name"),
+    (["--mount", "type=image,src=nosuch:1,dst=/x"], "berth pull nosuch:1"),
+    (["--mount", "type=image,dst=/x"], "needs a source"),
     (["--mount", "type=tmpfs,dst=/x,tmpfs-size=much"], "no size"),
 ])
 def test_refusals(engine, flags, words):
@@ -164,3 +168,52 @@ def test_image_volume(engine, kind, out):
 def test_volume_driver(engine):
     sh(engine, "true", "--volume-driver", "local", "-v", "d:/d").ok()
     sh(engine, "true", "--volume-driver", "nfs", "-v", "d:/d").failed("no driver but local", code=125)
+
+
+@pytest.mark.fast
+def test_subpath(engine):
+    sh(engine, "mkdir -p /d/a/b && echo deep >/d/a/b/f && ln -s /etc /d/out", "-v", "s:/d").ok()
+    part = "type=volume,src=s,dst=/x,volume-subpath="
+    assert sh(engine, "cat /x/f; ls /x", "--mount", part + "a/b").ok().out == "deep\nf\n"
+    assert sh(engine, "cat /x", "--mount", part + "a/b/f,ro").ok().out == "deep\n"
+    sh(engine, "touch /x/g", "--mount", part + "a/./b").ok()
+    assert sh(engine, "ls /d/a/b", "-v", "s:/d").ok().out == "f\ng\n"
+    sh(engine, "true", "--mount", part + "none").failed("cannot use", code=125)
+    sh(engine, "true", "--mount", part + "out").failed("cannot use", code=125)
+    assert engine("run", "--name", "twice", "--mount", part + "a", IMAGE, "ls", "/x").ok().out == "b\n"
+    assert engine("start", "-a", "twice").ok().out == "b\n"
+    engine("volume", "rm", "s").failed("in use", code=2)
+    engine("rm", "twice").ok()
+
+
+@pytest.mark.fast
+def test_image_mount(engine):
+    """An image's tree, read-only; its layers stay while a container has them."""
+    engine("run", "--name", "src", IMAGE, "sh", "-c", "mkdir /data && echo of-image >/data/f").ok()
+    image = engine("commit", "src", "localhost/data:1").ok().out.strip()
+    engine("rm", "src").ok()
+    flags = ("--mount", "type=image,src=localhost/data:1,dst=/i")
+    assert sh(engine, "cat /i/data/f; touch /i/x 2>/dev/null || echo no", *flags).ok().out == "of-image\nno\n"
+    engine("create", "--name", "user", *flags, IMAGE, "cat", "/i/data/f").ok()
+    found = engine.json("inspect", "user")[0]["Mounts"]
+    assert [(m["Type"], m["Source"], m["Destination"], m["RW"]) for m in found] == [
+        ("image", "localhost/data:1", "/i", False)]
+    engine("rmi", "-f", image).ok()
+    assert engine("start", "-a", "user").ok().out == "of-image\n"
+    engine("rm", "user").ok()
+    engine("system", "prune", "-f").ok()
+    sh(engine, "true", *flags).failed("berth pull", code=125)
+
+
+def test_image_mount_as_podman(engine, podman):
+    script = "cat /i/etc/hostname 2>/dev/null; ls /i; touch /i/x 2>/dev/null || echo no"
+    flags = ("--mount", f"type=image,src={IMAGE},dst=/i")
+    theirs = podman("run", "--rm", "--network", "none", *flags, IMAGE, "sh", "-c", script)
+    assert theirs.returncode == 0, theirs
+    assert sh(engine, script, *flags).ok().out == theirs.stdout
+
+
+def test_gone_while_it_ran(engine):
+    """A container that removes itself, with mounts of its monitor's: nothing is left."""
+    id = engine.up("sleep", "0.2", flags=["--rm", "--mount", f"type=image,src={IMAGE},dst=/i"])
+    assert eventually(lambda: not engine.dir(id).exists(), 10)
