@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/safe.h"
 #include "base/str.h"
 
 #define REDRAW_MS 100
@@ -289,8 +290,7 @@ static void on_note(void *ctx, const char *text)
 {
         AUTO_BUF clean = { 0 };
 
-        for (const char *s = text; *s; s++)
-                buf_putc(&clean, (unsigned char)*s < ' ' || *s == 0x7f ? ' ' : *s);
+        safe_puts(&clean, text);
         put_line(ctx, buf_str(&clean));
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/safe.h"
 #include "base/str.h"
 #include "cli/format.h"
 
@@ -208,9 +209,18 @@ static struct json value_of(struct arena *a, const struct column *c, const void 
         return c->value ? c->value(a, row) : json_of_str(a, c->text(a, row, &whole));
 }
 
-/* What a template's dot is: the columns' texts; or with headings their headings. */
+static const char *safe_cell(struct arena *a, const char *text)
+{
+        AUTO_BUF out = { 0 };
+
+        safe_put_cell(&out, text);
+        return arena_strdup(a, buf_str(&out));
+}
+
+/* What a template's dot is: the columns' texts; or with headings their headings. Aligned they are
+ * for people's eyes, otherwise for programs: exactly what they are. */
 static struct json dot_of(const struct table *t, struct arena *a, const void *row, bool headings,
-                          const struct table_options *o)
+                          bool aligned, const struct table_options *o)
 {
         size_t n = count(t->columns);
         struct json_member *members = arena_array(a, struct json_member, n + 1);
@@ -221,6 +231,8 @@ static struct json dot_of(const struct table *t, struct arena *a, const void *ro
                 members[i].name = c->name;
                 if (headings)
                         members[i].value = json_of_str(a, heading(a, c));
+                else if (c->text && aligned)
+                        members[i].value = json_of_str(a, safe_cell(a, c->text(a, row, o)));
                 else if (c->text)
                         members[i].value = json_of_str(a, c->text(a, row, o));
                 else
@@ -247,8 +259,8 @@ static void print_columns(const struct table *t, const void *rows, size_t n, siz
                         if (!is_shown(t, c))
                                 continue;
                         buf_puts(&text, first ? "" : "\t");
-                        buf_puts(&text, i == 0 ? heading(&a, c)
-                                               : c->text(&a, row_at(rows, i - 1, stride), o));
+                        safe_put_cell(&text, i == 0 ? heading(&a, c)
+                                                    : c->text(&a, row_at(rows, i - 1, stride), o));
                         first = false;
                 }
                 buf_putc(&text, '\n');
@@ -293,7 +305,7 @@ static int print_template(const struct table *t, const char *text, bool aligned,
         for (size_t i = aligned && !o->no_heading ? 0 : 1; i <= n; i++) {
                 AUTO_ARENA row = { 0 };
                 struct json dot =
-                        dot_of(t, &row, i ? row_at(rows, i - 1, stride) : NULL, i == 0, o);
+                        dot_of(t, &row, i ? row_at(rows, i - 1, stride) : NULL, i == 0, aligned, o);
 
                 if (template_run(template, &row, &dot, &lines, e) < 0)
                         return -1;

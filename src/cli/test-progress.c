@@ -112,7 +112,7 @@ static void test_plain(void **state)
         progress_free(p);
         drain(fds[0], text, sizeof text);
         assert_string_equal(text, "0123456789ab: pulling, 2.0kB, resumed at 1.0kB\n"
-                                  "try [2J\n"
+                                  "try\\x1b[2J\n"
                                   "0123456789ab: done, 2.0kB\n");
         close(fds[0]);
         close(fds[1]);

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/safe.h"
 #include "base/str.h"
 #include "diag/page.h"
-#include "diag/safe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

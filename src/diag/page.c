@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "diag/safe.h"
+#include "base/safe.h"
 
 static const char *const codes[PAGE_STYLE_MAX] = {
         [PAGE_PLAIN] = "",        [PAGE_DIM] = "\033[2m",    [PAGE_STRONG] = "\033[1m",

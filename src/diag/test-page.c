@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
+#include "base/safe.h"
 #include "diag/fmt.h"
 #include "diag/page.h"
-#include "diag/safe.h"
 
 static void assert_safe(const char *in, size_t n, const char *out)
 {

@@ -254,7 +254,11 @@ static int transfer(struct copy *c, struct err *e)
                 return from_tree(c, e);
         if (c->from.place->path && make_renamed(c, e) < 0)
                 return -1;
-        c->untar = untar_new(c->to.dir, c->o->archive, host ? geteuid() : 0, host ? getegid() : 0);
+        c->untar = untar_new(c->to.dir,
+                             c->o->archive ? UNTAR_ARCHIVE
+                             : host        ? UNTAR_STRANGERS
+                                           : UNTAR_INSIDE,
+                             host ? geteuid() : 0, host ? getegid() : 0);
         r = c->from.place->path ? from_tree(c, e) : from_stream(c, e);
         if (r == 0)
                 r = untar_finish(c->untar, e);

@@ -19,7 +19,7 @@
 
 struct untar {
         int dir;
-        bool keep_owner;
+        bool keep_owner, strangers;
         uid_t uid, gid;
         struct tar *tar;
         int file; /* being written, or -1 */
@@ -45,6 +45,11 @@ static int open_parent(struct untar *u, struct arena *a, const char *path, const
         return fd == -ENOENT ? resolve_make(u->dir, dir, 1, 0755) : fd;
 }
 
+static mode_t mode_of(const struct untar *u)
+{
+        return u->entry.mode & (u->strangers ? 01777 : 07777);
+}
+
 static int set_owner(struct untar *u, int parent, const char *name)
 {
         const struct tar_entry *t = &u->entry;
@@ -67,7 +72,7 @@ static int make_dir(struct untar *u, int parent, const char *name)
                 return -errno;
         return fchown(fd, u->keep_owner ? u->entry.uid : u->uid,
                       u->keep_owner ? u->entry.gid : u->gid) < 0 ||
-                               fchmod(fd, u->entry.mode & 07777) < 0
+                               fchmod(fd, mode_of(u)) < 0
                        ? -errno
                        : 0;
 }
@@ -91,8 +96,11 @@ static int make_node(struct untar *u, int parent, const char *name)
                 [TAR_CHAR] = S_IFCHR, [TAR_BLOCK] = S_IFBLK, [TAR_FIFO] = S_IFIFO
         };
         const struct tar_entry *t = &u->entry;
-        int r = mknodat(parent, name, modes[t->type] | (t->mode & 0777),
-                        makedev(t->major, t->minor));
+        int r;
+
+        if (u->strangers && t->type != TAR_FIFO)
+                return 0;
+        r = mknodat(parent, name, modes[t->type] | (t->mode & 0777), makedev(t->major, t->minor));
 
         return r < 0 ? -errno : set_owner(u, parent, name);
 }
@@ -177,10 +185,11 @@ static int on_end(void *ctx)
                 return 0;
         if (ftruncate(fd, (off_t)t->size) < 0 ||
             fchown(fd, u->keep_owner ? t->uid : u->uid, u->keep_owner ? t->gid : u->gid) < 0 ||
-            fchmod(fd, t->mode & 07777) < 0)
+            fchmod(fd, mode_of(u)) < 0)
                 return refuse(u, errno, "finish", t->path);
         for (uint32_t i = 0; i < t->nxattrs; i++)
-                if (fsetxattr(fd, t->xattrs[i].name, t->xattrs[i].value, t->xattrs[i].len, 0) < 0 &&
+                if ((!u->strangers || str_after(t->xattrs[i].name, "user.")) &&
+                    fsetxattr(fd, t->xattrs[i].name, t->xattrs[i].value, t->xattrs[i].len, 0) < 0 &&
                     errno != ENOTSUP && errno != EPERM)
                         return refuse(u, errno, "finish", t->path);
         return futimens(fd, times) < 0 ? refuse(u, errno, "finish", t->path) : 0;
@@ -188,12 +197,17 @@ static int on_end(void *ctx)
 
 static const struct tar_handler handler = { .entry = on_entry, .data = on_data, .end = on_end };
 
-struct untar *untar_new(int dir, bool keep_owner, uid_t uid, gid_t gid)
+struct untar *untar_new(int dir, enum untar_trust trust, uid_t uid, gid_t gid)
 {
         struct untar *u = mem_alloc(sizeof *u);
 
         *u = (struct untar){
-                .dir = dir, .keep_owner = keep_owner, .uid = uid, .gid = gid, .file = -1
+                .dir = dir,
+                .keep_owner = trust == UNTAR_ARCHIVE,
+                .strangers = trust == UNTAR_STRANGERS,
+                .uid = uid,
+                .gid = gid,
+                .file = -1,
         };
         u->tar = tar_new(&tar_limits_default, &handler, u);
         return u;

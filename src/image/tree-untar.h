@@ -9,8 +9,15 @@
 #include "base/err.h"
 
 struct untar;
-/* Unpacks into dir (O_PATH will do; the caller's). Files get this owner unless keep_owner. */
-struct untar *untar_new(int dir, bool keep_owner, uid_t uid, gid_t gid);
+enum untar_trust {
+        UNTAR_INSIDE,  /* into a container: whatever it is */
+        UNTAR_ARCHIVE, /* everything, and the owners that it had */
+        /* Out of a container: what would give rights on the host is left out: devices, set-user-ID
+         * and set-group-ID bits, all attributes but user.* */
+        UNTAR_STRANGERS
+};
+/* Unpacks into dir (O_PATH will do; the caller's). Files get this owner but with UNTAR_ARCHIVE. */
+struct untar *untar_new(int dir, enum untar_trust trust, uid_t uid, gid_t gid);
 void untar_free(struct untar *u);
 /* The next bytes, and the end; what is there already is replaced, but no directory by another
  * thing, nor the other way round. */

@@ -162,3 +162,34 @@ def test_a_read_only_root(engine, tmp_path, flags):
     got = engine("cp", "ro:/etc/passwd", tmp_path / "p")
     engine("rm", "-f", "ro").ok()
     assert result.code and "ead-only" in result.err and got.code == 0
+
+
+def test_no_rights_come_out(engine, tmp_path):
+    """A set-user-ID file of a container's user would be root's on the host, its devices the host's, and its file
+    capabilities good there: all that only with --archive."""
+    script = ("mkdir /d /d/s; cp /bin/busybox /d/su; chown 1000 /d/su; chmod 6755 /d/su; chmod 2777 /d/s; "
+              "mknod /d/disk b 7 99; mkfifo /d/fifo; exec sleep 100")
+    engine("run", "-d", "--name", "box", "--cap-add", "mknod", "--device-cgroup-rule", "b 7:99 m", IMAGE, "sh", "-c",
+           script).ok()
+    assert kit.eventually(lambda: "A /d/fifo" in engine("diff", "box").out)
+    engine("cp", "box:/d", tmp_path / "plain").ok()
+    mode = {n: oct((tmp_path / "plain" / n).lstat().st_mode)[-4:] for n in ("su", "s")}
+    assert mode == {"su": "0755", "s": "0777"}
+    assert sorted(os.listdir(tmp_path / "plain")) == ["fifo", "s", "su"]
+    engine("cp", "-a", "box:/d", tmp_path / "archive").ok()
+    assert oct((tmp_path / "archive" / "su").stat().st_mode)[-4:] == "6755"
+    assert (tmp_path / "archive" / "su").stat().st_uid == 1000
+    assert (tmp_path / "archive" / "disk").is_block_device()
+    engine("rm", "-f", "box").ok()
+
+
+def test_names_are_no_commands_to_a_terminal(engine, tmp_path):
+    engine("run", "--name", "box", IMAGE, "sh", "-c", "touch \"/tmp/a$(printf '\\033[31m')b\"").ok()
+    assert engine("diff", "box").ok().out.splitlines() == ["C /tmp", "A /tmp/a\\x1b[31mb"]
+    assert "\\u001b" in engine("diff", "--format", "json", "box").ok().out
+    engine("commit", "-m", "a\x1b[31mb", "box", "evil").ok()
+    for flags in ((), ("--format", "table {{.Comment}}")):
+        assert "a\\x1b[31mb" in engine("history", *flags, "evil").ok().out
+    assert engine("history", "--format", "{{.Comment}}", "evil").ok().out.startswith("a\x1b[31mb\n")  # for programs
+    engine("rm", "box").ok()
+    engine("rmi", "evil").ok()

@@ -73,7 +73,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 }
 
 static const struct opt opts[] = {
-        FLAG(struct cp_args, archive, 'a', "archive", "Keep owners"),
+        FLAG(struct cp_args, archive, 'a', "archive", "Keep owners, and whatever else a file has"),
         FLAG(struct cp_args, follow, 'L', "follow-link",
              "Where the source is a link to a directory, copy what is in that"),
         FLAG(struct cp_args, quiet, 'q', "quiet", "Print nothing, as always"),
@@ -87,7 +87,8 @@ const struct command cmd_cp = {
         .about = "A directory that is there is copied into; otherwise the copy gets the name that "
                  "is given. Of a source that ends in \"/.\", the content is copied. - is a tar on "
                  "standard input or output. Without --archive, what comes into a container "
-                 "belongs to its root, and what comes out of it to the caller.",
+                 "belongs to its root, and what comes out of it to the caller: without devices, "
+                 "set-user-ID bits and file capabilities, which would be rights on this host.",
         .opts = opts,
         .min = 2,
         .max = 2,

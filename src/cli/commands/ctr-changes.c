@@ -28,7 +28,6 @@ static int run_diff(struct ctx *c, void *p, int argc, char **argv, struct err *e
 {
         const struct diff_args *args = p;
         struct difference *v;
-        AUTO_BUF out = { 0 };
         struct engine g;
         struct ctr ctr;
         size_t n;
@@ -44,11 +43,7 @@ static int run_diff(struct ctx *c, void *p, int argc, char **argv, struct err *e
         engine_close(&g);
         if (r < 0)
                 return -1;
-        if (args->format)
-                differences_json(v, n, &out);
-        for (size_t i = 0; i < n && !args->format; i++)
-                buf_printf(&out, "%c %s\n", v[i].kind, v[i].path);
-        return print(&out, e);
+        return differences_print(v, n, args->format, e);
 }
 
 static const struct opt diff_opts[] = { STR(struct diff_args, format, 0, "format", "json",

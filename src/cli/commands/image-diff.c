@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/safe.h"
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/image.h"
@@ -16,7 +17,7 @@ static const struct opt opts[] = { STR(struct diff_args, format, 0, "format", "j
                                        "Print JSON: changed, added, deleted"),
                                    {} };
 
-void differences_json(const struct difference *v, size_t n, struct buf *out)
+static void put_json(const struct difference *v, size_t n, struct buf *out)
 {
         static const struct {
                 char kind;
@@ -43,6 +44,26 @@ void differences_json(const struct difference *v, size_t n, struct buf *out)
         buf_putc(out, '\n');
 }
 
+/* A container chose its files' names. */
+static void put_text(const struct difference *v, size_t n, struct buf *out)
+{
+        for (size_t i = 0; i < n; i++) {
+                buf_printf(out, "%c ", v[i].kind);
+                safe_put_cell(out, v[i].path);
+                buf_putc(out, '\n');
+        }
+}
+
+int differences_print(const struct difference *v, size_t n, bool json, struct err *e)
+{
+        AUTO_BUF out = { 0 };
+        int r;
+
+        (json ? put_json : put_text)(v, n, &out);
+        r = fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
+        return r < 0 ? err_sys(e, r, "cannot print the differences") : 0;
+}
+
 static int differences(struct ctx *c, struct store *s, char **names, struct difference **ret,
                        size_t *ret_n, struct err *e)
 {
@@ -67,7 +88,6 @@ static int run_diff(struct ctx *c, void *p, int argc, char **argv, struct err *e
 {
         const struct diff_args *args = p;
         struct difference *v;
-        AUTO_BUF out = { 0 };
         struct store *s;
         size_t n;
         int r;
@@ -82,12 +102,7 @@ static int run_diff(struct ctx *c, void *p, int argc, char **argv, struct err *e
         store_close(s);
         if (r < 0)
                 return -1;
-        if (args->format)
-                differences_json(v, n, &out);
-        for (size_t i = 0; i < n && !args->format; i++)
-                buf_printf(&out, "%c %s\n", v[i].kind, v[i].path);
-        r = fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
-        return r < 0 ? err_sys(e, r, "cannot print the differences") : 0;
+        return differences_print(v, n, args->format, e);
 }
 
 const struct command cmd_image_diff = {

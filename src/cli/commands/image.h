@@ -18,7 +18,6 @@ bool image_is_mounted(struct ctx *c, const struct image *i);
 int image_inspect(struct ctx *c, struct store *s, const char *name, struct json_writer *w,
                   struct err *e);
 
-/* podman's JSON of differences. image-diff.c */
-struct buf;
+/* Differences as docker prints them, or podman's JSON. image-diff.c */
 struct difference;
-void differences_json(const struct difference *v, size_t n, struct buf *out);
+int differences_print(const struct difference *v, size_t n, bool json, struct err *e);

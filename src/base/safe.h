@@ -10,6 +10,8 @@
  * as \xNN or \u{NNNN}; a backslash is doubled only where one of these could be meant. */
 void safe_add(struct buf *out, const char *s, size_t n);
 void safe_puts(struct buf *out, const char *s);
+/* The same of a line's cells: what is printable ASCII stays byte for byte what it is. */
+void safe_put_cell(struct buf *out, const char *s);
 /* Columns that printable UTF-8 takes: 2 for East Asian wide characters and emoji, 0 for
  * combining ones. */
 size_t safe_columns(const char *s, size_t n);

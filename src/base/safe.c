@@ -1,4 +1,4 @@
-#include "diag/safe.h"
+#include "base/safe.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -85,6 +85,16 @@ void safe_add(struct buf *out, const char *s, size_t n)
                 s += len;
                 n -= len;
         }
+}
+
+void safe_put_cell(struct buf *out, const char *s)
+{
+        for (const char *at = s; *at; at++)
+                if (*at < ' ' || *at > '~') {
+                        safe_puts(out, s);
+                        return;
+                }
+        buf_puts(out, s);
 }
 
 void safe_puts(struct buf *out, const char *s)
