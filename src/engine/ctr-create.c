@@ -221,6 +221,18 @@ static int try_name(struct creation *c, const char *name, struct err *e)
         return store_container_put(c->g->store, c->ctr.id, buf_str(&text), e);
 }
 
+/* Who has it may be one that a killed command left. */
+static int try_given(struct creation *c, const char *name, struct err *e)
+{
+        int r = try_name(c, name, e);
+
+        if (r == 0 || e->code != ERR_EXISTS || !c->run.sweep_later ||
+            sandbox_sweep(c->run.p, c->run.store) == 0)
+                return r;
+        err_clear(e);
+        return try_name(c, name, e);
+}
+
 /* Before the bundle: monitor.json has the name. */
 static int take_name(struct run *r, struct err *e)
 {
@@ -228,7 +240,7 @@ static int take_name(struct run *r, struct err *e)
         int status = -1;
 
         if (c->o->box.name)
-                status = try_name(c, arena_strdup(c->a, c->o->box.name), e);
+                status = try_given(c, arena_strdup(c->a, c->o->box.name), e);
         for (unsigned i = 0; !c->o->box.name && i < NAME_TRIES && status < 0; i++) {
                 err_clear(e);
                 status = try_name(c, name_make(c->a, i), e);
@@ -344,6 +356,7 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
         c.run = (struct run){ .s = &c.box,
                               .p = &g->places,
                               .store = g->store,
+                              .sweep_later = standby != NULL,
                               .workspace = WORKSPACE_INIT,
                               .mount = -1,
                               .root = -1 };

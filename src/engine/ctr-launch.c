@@ -156,6 +156,8 @@ static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct
         fd_send(s->sock, &order, sizeof order, fds, nfds + order.mounts);
         while (mounts > 0)
                 fd_close(fds[nfds + (size_t)--mounts]);
+        /* It is at work: time to look at every other container. */
+        sandbox_sweep(&g->places, g->store);
         return await(s, e);
 }
 

@@ -20,6 +20,7 @@ struct run {
         struct arena arena;
         struct buf *plan; /* --plan: where its lines go, and nothing is made; else NULL */
         bool stop;        /* what follows can't be planned: the image is not here */
+        bool sweep_later; /* whose run it is sweeps where it waits for something anyway */
 
         struct store *store;
         int lease; /* on the image; 0: none */

@@ -101,7 +101,8 @@ int step_workspace(struct run *r, struct err *e)
                          r->s->name);
                 return 0;
         }
-        sweep(r->p, r->store, containers);
+        if (!r->sweep_later)
+                sweep(r->p, r->store, containers);
         return workspace_make(containers, &o, &r->workspace, e);
 }
 
