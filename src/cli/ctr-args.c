@@ -1,5 +1,8 @@
 #include "cli/ctr-args.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -25,28 +28,30 @@ int ctr_engine(struct ctx *c, struct engine *ret, struct err *e)
         return ctr_places(c, &p, e) < 0 ? -1 : engine_open(&p, ret, e);
 }
 
+static bool any(const struct strings *list)
+{
+        return list && list->n > 0;
+}
+
 static int choose_all(struct ctx *c, struct engine *g, const struct ctr_choice *choice,
                       struct ctr **ret, size_t *ret_n, struct err *e)
 {
-        static const struct strings none;
-        const struct ctr_filters *filters;
+        const struct ctr_filters *filters = NULL;
         struct ctr *all;
         size_t n, kept = 0;
 
-        if (ctr_filters_parse(c, g, choice->filters ? choice->filters : &none, &filters, e) < 0 ||
+        if ((any(choice->filters) && ctr_filters_parse(c, g, choice->filters, &filters, e) < 0) ||
             ctr_list(g, &c->arena, &all, &n, e) < 0)
                 return -1;
         if (choice->latest)
                 n = MIN(n, (size_t)1);
         for (size_t i = 0; i < n; i++) {
-                bool filtered = choice->filters && choice->filters->n;
                 struct ctr_state s;
 
-                if (filtered || (choice->running && choice->all))
+                if (choice->running || filters)
                         ctr_state(g, &all[i], &s);
-                if (choice->running && choice->all && !ctr_is_up(&s))
-                        continue;
-                if (!filtered || ctr_filters_pass(filters, &all[i], &s))
+                if ((!choice->running || choice->latest || ctr_is_up(&s)) &&
+                    (!filters || ctr_filters_pass(filters, &all[i], &s)))
                         all[kept++] = all[i];
         }
         *ret = all;
@@ -54,23 +59,55 @@ static int choose_all(struct ctx *c, struct engine *g, const struct ctr_choice *
         return 0;
 }
 
+/* The ids in files join the names. */
+static int add_cidfiles(struct ctx *c, const struct ctr_choice *choice, int *argc, char ***argv,
+                        int *missing)
+{
+        size_t n = choice->cidfiles ? choice->cidfiles->n : 0;
+        char **names = arena_array(&c->arena, char *, (size_t)*argc + n + 1);
+
+        if (*argc)
+                memcpy(names, *argv, (size_t)*argc * sizeof *names);
+        for (size_t i = 0; i < n; i++) {
+                const char *path = choice->cidfiles->v[i];
+                struct err why = { 0 };
+                char text[256];
+                ssize_t r = fd_read_text_at(AT_FDCWD, path, text, sizeof text);
+
+                if (r >= 0) {
+                        text[strcspn(text, "\n")] = 0;
+                        names[(*argc)++] = arena_strdup(&c->arena, text);
+                } else if (r != -ENOENT || !choice->ignore) {
+                        err_sys(&why, (int)r, "cannot read the id in \"%s\"", path);
+                        log_err(&c->log, LOG_LEVEL_ERROR, &why);
+                        (*missing)++;
+                }
+        }
+        *argv = names;
+        return *argc;
+}
+
 int ctr_choose(struct ctx *c, struct engine *g, const struct ctr_choice *choice, int argc,
                char **argv, struct ctr **ret, size_t *ret_n, int *ret_missing, struct err *e)
 {
-        bool filtered = choice->filters && choice->filters->n;
+        bool chosen = choice->all || choice->latest || any(choice->filters);
 
         *ret_missing = 0;
-        if ((choice->all || choice->latest || filtered) && argc > 0)
+        *ret_n = 0;
+        if (chosen && (argc > 0 || any(choice->cidfiles)))
                 return err_set(e, ERR_INVALID, "--%s and names exclude each other",
                                choice->all      ? "all"
                                : choice->latest ? "latest"
                                                 : "filter");
-        if (choice->all || choice->latest || filtered)
+        if (chosen)
                 return choose_all(c, g, choice, ret, ret_n, e);
-        if (argc == 0)
-                return err_set(e, ERR_INVALID, "at least one container must be named");
+        if (add_cidfiles(c, choice, &argc, &argv, ret_missing) == 0) {
+                *ret = NULL;
+                return any(choice->cidfiles)
+                               ? 0
+                               : err_set(e, ERR_INVALID, "at least one container must be named");
+        }
         *ret = arena_array(&c->arena, struct ctr, (size_t)argc);
-        *ret_n = 0;
         for (int i = 0; i < argc; i++) {
                 struct err why = { 0 };
 

@@ -11,9 +11,10 @@ int ctr_engine(struct ctx *c, struct engine *ret, struct err *e);
 
 struct ctr_choice {
         bool all, latest;
-        bool ignore;                   /* what isn't there is no error */
-        bool running;                  /* with all: those that are up alone */
-        const struct strings *filters; /* of all; NULL: none */
+        bool ignore;                    /* what isn't there is no error */
+        bool running;                   /* with all or filters: those that are up alone */
+        const struct strings *filters;  /* --filter: those that pass; or NULL */
+        const struct strings *cidfiles; /* --cidfile: files that hold an id; or NULL */
 };
 /* The named ones, in their order, or what the flags say; in c's arena. A name that is none is
  * reported, and *ret_missing counted; the others go on. ERR_INVALID: nothing was named. */

@@ -76,6 +76,8 @@ static const struct opt opts[] = {
         FLAG(struct cp_args, archive, 'a', "archive", "Keep owners, and whatever else a file has"),
         FLAG(struct cp_args, follow, 'L', "follow-link",
              "Where the source is a link to a directory, copy what is in that"),
+        REFUSED(0, "overwrite",
+                "remove what is in the way first, `berth exec CONTAINER rm -r PATH`"),
         FLAG(struct cp_args, quiet, 'q', "quiet", "Print nothing, as always"),
         {}
 };

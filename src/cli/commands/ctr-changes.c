@@ -1,6 +1,7 @@
 /* berth diff, export, commit: what a container has made of its image. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -22,33 +23,37 @@ static int print(const struct buf *out, struct err *e)
 
 struct diff_args {
         const char *format;
+        bool latest;
 };
 
 static int run_diff(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct diff_args *args = p;
-        struct difference *v;
+        struct difference *v = NULL;
+        const struct ctr_choice choice = { .latest = args->latest };
         struct engine g;
-        struct ctr ctr;
-        size_t n;
-        int r;
+        struct ctr *ctr;
+        size_t n = 0, found;
+        int r, missing;
 
         if (args->format && !str_eq(args->format, "json"))
                 return err_set(e, ERR_INVALID, "--format takes nothing but 'json' here");
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        r = ctr_find(&g, &c->arena, argv[0], &ctr, e);
-        if (r == 0)
-                r = ctr_differences(&g, &c->arena, &ctr, &v, &n, e);
+        r = ctr_choose(c, &g, &choice, argc, argv, &ctr, &found, &missing, e);
+        if (r == 0 && found > 0)
+                r = ctr_differences(&g, &c->arena, ctr, &v, &n, e);
         engine_close(&g);
-        if (r < 0)
-                return -1;
+        if (r < 0 || missing)
+                return r < 0 ? -1 : 1;
         return differences_print(v, n, args->format, e);
 }
 
-static const struct opt diff_opts[] = { STR(struct diff_args, format, 0, "format", "json",
-                                            "Print JSON: changed, added, deleted"),
-                                        {} };
+static const struct opt diff_opts[] = {
+        STR(struct diff_args, format, 0, "format", "json", "Print JSON: changed, added, deleted"),
+        FLAG(struct diff_args, latest, 'l', "latest", "The container that was created last"),
+        {}
+};
 const struct command cmd_diff = {
         .name = "diff",
         .alias = { "container diff" },
@@ -57,7 +62,6 @@ const struct command cmd_diff = {
         .about = "A is added, C changed, D deleted. What lies in volumes and other mounts is not "
                  "looked at.",
         .opts = diff_opts,
-        .min = 1,
         .max = 1,
         .needs = NEED_ROOT | NEED_STORE,
         .complete = { COMPLETE_CONTAINER },
@@ -132,7 +136,7 @@ static const char *const formats[] = { "oci", "docker", NULL };
 enum { FORMAT_OCI, FORMAT_DOCKER };
 
 struct commit_args {
-        const char *message, *author, *pause;
+        const char *message, *author, *pause, *id_file;
         struct strings changes;
         int format;
         bool quiet;
@@ -170,7 +174,10 @@ static int run_commit(struct ctx *c, void *p, int argc, char **argv, struct err 
         if (r < 0)
                 return -1;
         buf_printf(&out, "%s\n", image.id);
-        return print(&out, e);
+        r = args->id_file ? fd_replace_at(AT_FDCWD, args->id_file, image.id, strlen(image.id), 0644,
+                                          false)
+                          : 0;
+        return r < 0 ? err_sys(e, r, "cannot write \"%s\"", args->id_file) : print(&out, e);
 }
 
 static const struct opt commit_opts[] = {
@@ -180,6 +187,8 @@ static const struct opt commit_opts[] = {
              "WORKDIR as a Dockerfile does; may be repeated"),
         ENUM(struct commit_args, format, 'f', "format", "FORMAT", formats,
              "Of the manifest: oci (the default), docker"),
+        STR(struct commit_args, id_file, 0, "iidfile", "FILE", "Write the image's ID to FILE",
+            .complete = COMPLETE_FILE),
         STR(struct commit_args, message, 'm', "message", "TEXT",
             "The comment of the image's history"),
         STR_OPTIONAL(struct commit_args, pause, 'p', "pause", "BOOL", "true",

@@ -1,4 +1,5 @@
 /* berth start, stop, restart, kill, pause, unpause, rm, wait, rename. */
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -6,14 +7,15 @@
 #include "base/str.h"
 #include "cli/commands/ctr.h"
 #include "cli/ctr-args.h"
+#include "cli/ctr-filter.h"
 #include "kernel/signals.h"
 #include "kernel/sys.h"
 
 /* One struct for all: each command's table names what it takes. */
 struct life_args {
         bool all, latest, force, ignore, volumes, attach, interactive, running, shutdown;
-        struct strings filters;
-        const char *signal, *detach_keys;
+        const char *signal, *detach_keys, *sig_proxy;
+        struct strings filters, cidfiles, conditions;
         int64_t time; /* seconds; -1: the container's own */
 };
 static const struct life_args defaults = { .time = -1 };
@@ -28,6 +30,13 @@ static const struct life_args defaults = { .time = -1 };
 #define SIGNAL(short_, help_)                                                                      \
         STR(struct life_args, signal, short_, "signal", "SIGNAL", help_,                           \
             .complete = COMPLETE_SIGNAL)
+
+#define TIMEOUT                                                                                    \
+        INT(struct life_args, time, 0, "timeout", "SECONDS", "As --time, docker's name of it",     \
+            .min = -1, .max = 1 << 30, .hidden = true)
+#define CIDFILE                                                                                    \
+        LIST(struct life_args, cidfiles, 0, "cidfile", "FILE",                                     \
+             "The container whose id is in FILE; may be repeated", .complete = COMPLETE_FILE)
 
 static int take_signal(const struct life_args *a, int fallback, struct err *e)
 {
@@ -44,13 +53,12 @@ static int64_t timeout_ms(const struct life_args *a)
 /* What the flags choose. */
 static struct ctr_choice choice_of(const struct life_args *a, bool running)
 {
-        return (struct ctr_choice){
-                .all = a->all || a->filters.n,
-                .latest = a->latest,
-                .ignore = a->ignore,
-                .running = running,
-                .filters = &a->filters,
-        };
+        return (struct ctr_choice){ .all = a->all,
+                                    .latest = a->latest,
+                                    .ignore = a->ignore,
+                                    .running = running,
+                                    .filters = &a->filters,
+                                    .cidfiles = &a->cidfiles };
 }
 
 /* Does fn to each of those that run. */
@@ -72,7 +80,8 @@ static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr
                                        .err = true,
                                        .primary = true,
                                        .tty = ctr->tty,
-                                       .forward_signals = !ctr->tty,
+                                       .forward_signals =
+                                               a->sig_proxy ? a->sig_proxy[0] != 'f' : !ctr->tty,
                                        .detach_keys = a->detach_keys };
         enum attach_end end;
         struct ctr_state s;
@@ -135,6 +144,10 @@ static const struct opt start_opts[] = {
             "What leaves it running; ctrl-p,ctrl-q by default"),
         FILTER,
         LATEST,
+        STR_OPTIONAL(struct life_args, sig_proxy, 0, "sig-proxy", "BOOL", "true",
+                     "Whether signals that we get go to the container; true without a terminal"),
+        REFUSED(0, "checkpoint", "not built yet: berth-oci restore has it"),
+        REFUSED(0, "checkpoint-dir", "not built yet: berth-oci restore has it"),
         {}
 };
 const struct command cmd_start = {
@@ -187,6 +200,7 @@ static int run_stop(struct ctx *c, void *p, int argc, char **argv, struct err *e
 
 static const struct opt stop_opts[] = {
         ALL("Stop all that run"),
+        CIDFILE,
         FILTER,
         FLAG(struct life_args, ignore, 'i', "ignore", "Names of none are no error"),
         LATEST,
@@ -195,6 +209,7 @@ static const struct opt stop_opts[] = {
              "bring them back"),
         SIGNAL('s', "Send SIGNAL instead of the container's stop signal"),
         TIME("Kill it after so long; 10 by default, or what it was created with"),
+        TIMEOUT,
         {}
 };
 const struct command cmd_stop = {
@@ -225,19 +240,22 @@ static int restart_one(struct engine *g, const struct ctr *c, void *args, struct
 static int run_restart(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         struct life_args *a = p;
-        const struct ctr_choice choice = { .all = a->all || a->running,
-                                           .latest = a->latest,
-                                           .running = a->running };
+        struct ctr_choice choice = choice_of(a, a->running);
+
+        choice.all = a->all || a->running;
 
         return ctr_each(c, &choice, argc, argv, restart_one, a, e);
 }
 
 static const struct opt restart_opts[] = {
         ALL("Restart all containers, also those that have ended"),
+        CIDFILE,
+        FILTER,
         LATEST,
         FLAG(struct life_args, running, 0, "running", "Restart all that run"),
         SIGNAL('s', "Send SIGNAL instead of the container's stop signal"),
         TIME("Kill it after so long"),
+        TIMEOUT,
         {}
 };
 const struct command cmd_restart = {
@@ -269,7 +287,7 @@ static int run_kill(struct ctx *c, void *p, int argc, char **argv, struct err *e
 }
 
 static const struct opt kill_opts[] = {
-        ALL("All that run"), LATEST, SIGNAL('s', "Send SIGNAL instead of SIGKILL"), {}
+        ALL("All that run"), CIDFILE, LATEST, SIGNAL('s', "Send SIGNAL instead of SIGKILL"), {}
 };
 const struct command cmd_kill = {
         .name = "kill",
@@ -307,7 +325,7 @@ static int run_unpause(struct ctx *c, void *p, int argc, char **argv, struct err
         return each_running(c, p, argc, argv, unpause_one, e);
 }
 
-static const struct opt pause_opts[] = { ALL("All that run"), LATEST, {} };
+static const struct opt pause_opts[] = { ALL("All that run"), CIDFILE, FILTER, LATEST, {} };
 const struct command cmd_pause = {
         .name = "pause",
         .alias = { "container pause" },
@@ -347,15 +365,19 @@ static int rm_one(struct engine *g, const struct ctr *c, void *args, struct err 
 static int run_rm(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         struct life_args *a = p;
-        const struct ctr_choice choice = { .all = a->all,
-                                           .latest = a->latest,
-                                           .ignore = a->ignore || a->force };
+        struct ctr_choice choice = choice_of(a, false);
+
+        choice.ignore = a->ignore || a->force;
 
         return ctr_each(c, &choice, argc, argv, rm_one, a, e);
 }
 
 static const struct opt rm_opts[] = {
         ALL("Remove all containers"),
+        CIDFILE,
+        REFUSED(0, "depend", "name those too that share its namespaces"),
+        LIST(struct life_args, filters, 0, "filter", "KEY=VALUE",
+             "Those that pass: " CTR_FILTER_KEYS),
         FLAG(struct life_args, force, 'f', "force",
              "Remove it even if it runs; names of none are no error"),
         FLAG(struct life_args, ignore, 'i', "ignore", "Names of none are no error"),
@@ -363,6 +385,7 @@ static const struct opt rm_opts[] = {
         TIME("With --force, let it stop by its stop signal for so long; 0 by default"),
         FLAG(struct life_args, volumes, 'v', "volumes",
              "Remove its anonymous volumes, as is done anyway"),
+        REFUSED(0, "link", "there are no links between containers"),
         {}
 };
 const struct command cmd_rm = {
@@ -381,24 +404,87 @@ const struct command cmd_rm = {
 
 /* ---- wait ---- */
 
+#define WAIT_MS 100
+
+/* docker's and podman's names of what is waited for; without any, its end. */
+static bool is_condition(const char *text)
+{
+        return STR_INDEX(ctr_status_names, text) >= 0 || str_eq(text, "stopped") ||
+               str_eq(text, "healthy") || str_eq(text, "unhealthy") || str_eq(text, "removed");
+}
+
+static bool holds(const char *condition, const struct ctr_state *s)
+{
+        if (str_eq(condition, "stopped"))
+                return s->status == CTR_EXITED || s->status == CTR_LOST;
+        return str_eq(condition, ctr_status_names[s->status]) ||
+               (ctr_is_up(s) && str_eq(condition, health_status_names[s->monitor.health]));
+}
+
+/* 1 once one of the conditions holds, 0 before; -1 where the container is gone. */
+static int met(struct engine *g, const struct ctr *c, const struct strings *conditions,
+               int *ret_status)
+{
+        AUTO_ARENA a = { 0 };
+        struct ctr_state s;
+        struct ctr now;
+
+        if (ctr_find(g, &a, c->id, &now, &(struct err){ 0 }) < 0)
+                return -1;
+        ctr_state(g, &now, &s);
+        *ret_status = ctr_is_up(&s) ? -1 : s.monitor.exit_code; /* podman's, of one that runs */
+        for (size_t i = 0; i < conditions->n; i++)
+                if (holds(conditions->v[i], &s))
+                        return 1;
+        return 0;
+}
+
+static int wait_one(struct engine *g, const struct ctr *c, const struct life_args *a,
+                    int *ret_status, struct err *e)
+{
+        const struct strings *conditions = &a->conditions;
+        int r;
+
+        if (conditions->n == 0)
+                return ctr_wait(g, c, ret_status, e);
+        while ((r = met(g, c, conditions, ret_status)) == 0)
+                poll(NULL, 0, WAIT_MS);
+        for (size_t i = 0; r < 0 && i < conditions->n; i++)
+                if (str_eq(conditions->v[i], "removed"))
+                        r = 0;
+        return r < 0 ? err_set(e, ERR_NOT_FOUND, "container \"%s\" was removed", c->name) : 0;
+}
+
+static int check_conditions(const struct life_args *a, struct err *e)
+{
+        for (size_t i = 0; i < a->conditions.n; i++)
+                if (!is_condition(a->conditions.v[i])) {
+                        err_set(e, ERR_INVALID, "--condition: \"%s\" is none", a->conditions.v[i]);
+                        return err_hint(e, "there are created, running, paused, stopping, "
+                                           "stopped, restarting, exited, dead, healthy, "
+                                           "unhealthy and removed");
+                }
+        return 0;
+}
+
 static int run_wait(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         struct life_args *a = p;
-        const struct ctr_choice choice = { .latest = a->latest, .ignore = a->ignore };
+        const struct ctr_choice choice = choice_of(a, false);
         struct engine g;
         struct ctr *v;
         size_t n;
         int failed, r;
 
-        if (ctr_engine(c, &g, e) < 0)
+        if (check_conditions(a, e) < 0 || ctr_engine(c, &g, e) < 0)
                 return -1;
         r = ctr_choose(c, &g, &choice, argc, argv, &v, &n, &failed, e);
         for (size_t i = 0; r == 0 && i < n; i++) {
                 AUTO_BUF line = { 0 };
                 struct err why = { 0 };
-                int status;
+                int status = 0;
 
-                if (ctr_wait(&g, &v[i], &status, &why) < 0) {
+                if (wait_one(&g, &v[i], a, &status, &why) < 0) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &why);
                         failed++;
                         continue;
@@ -411,7 +497,13 @@ static int run_wait(struct ctx *c, void *p, int argc, char **argv, struct err *e
 }
 
 static const struct opt wait_opts[] = {
-        FLAG(struct life_args, ignore, 0, "ignore", "Names of none are no error"), LATEST, {}
+        LIST(struct life_args, conditions, 0, "condition", "STATUS",
+             "Wait until it is created, running, paused, stopped, exited, healthy, unhealthy, "
+             "removed ...; may be repeated"),
+        FLAG(struct life_args, ignore, 0, "ignore", "Names of none are no error"),
+        IGNORED_VALUE('i', "interval", "TIME", "Its end is seen at once", .hidden = true),
+        LATEST,
+        {}
 };
 const struct command cmd_wait = {
         .name = "wait",

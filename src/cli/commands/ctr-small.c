@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cli/commands/ctr.h"
 #include "cli/ctr-args.h"
+#include "cli/ctr-filter.h"
 #include "cli/image-list.h"
 
 /* Runs fn with the engine and the container that argv[0] names. */
@@ -38,9 +39,15 @@ static int show_ports(struct ctx *c, struct engine *g, const struct ctr *ctr, in
 
 static int run_port(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
-        return with_one(c, show_ports, argc, argv, e);
+        return argc == 0 ? 0 : with_one(c, show_ports, argc, argv, e);
 }
 
+/* Of all that run: there are no published ports to show. */
+static const struct opt port_opts[] = {
+        IGNORED('a', "all", "Of all containers: none publishes a port yet"),
+        IGNORED('l', "latest", "Of the container that was created last"),
+        {}
+};
 const struct command cmd_port = {
         .name = "port",
         .alias = { "container port" },
@@ -48,7 +55,7 @@ const struct command cmd_port = {
         .help = "Show the ports that a container publishes",
         .about = "Publishing ports is not built yet: of any container it prints nothing, and a "
                  "port that is asked for is not found.",
-        .min = 1,
+        .opts = port_opts,
         .max = 2,
         .needs = NEED_STORE,
         .complete = { COMPLETE_CONTAINER },
@@ -115,12 +122,16 @@ static int run_exists(struct ctx *c, void *p, int argc, char **argv, struct err 
         return r;
 }
 
+static const struct opt exists_opts[] = {
+        IGNORED(0, "external", "There are no containers of others in the store", .hidden = true), {}
+};
 const struct command cmd_container_exists = {
         .name = "container exists",
         .usage = "CONTAINER",
         .help = "See whether there is a container of that name or id",
         .about = "The exit status is 0 where there is, 1 where there is none, and 125 where that "
                  "can't be told. It prints nothing.",
+        .opts = exists_opts,
         .min = 1,
         .max = 1,
         .needs = NEED_STORE,
@@ -134,65 +145,28 @@ struct prune_args {
         bool force;
         struct strings filters;
 };
-static const struct opt prune_opts[] = {
-        LIST(struct prune_args, filters, 0, "filter", "KEY=VALUE",
-             "Remove those alone that pass: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]"),
-        FLAG(struct prune_args, force, 'f', "force", "Don't ask"),
-        {}
-};
-
-static bool has_label(const struct ctr *c, const char *want)
-{
-        for (size_t i = 0; i < c->labels.n; i++) {
-                const char *rest = str_after(want, c->labels.v[i].key);
-
-                if (rest && (!*rest || (*rest == '=' && str_eq(rest + 1, c->labels.v[i].value))))
-                        return true;
-        }
-        return false;
-}
-
-/* *ret: whether c passes; with c NULL the filters are only checked. */
-static int passes(const struct strings *filters, const struct ctr *c, bool *ret, struct err *e)
-{
-        *ret = true;
-        for (size_t i = 0; i < filters->n; i++) {
-                const char *f = filters->v[i], *until = str_after(f, "until=");
-                const char *label = str_after(f, "label="), *without = str_after(f, "label!=");
-                int64_t when;
-
-                if (until && parse_until(until, time(NULL), &when, e) < 0)
-                        return err_in(e, "--filter until");
-                if (!until && !label && !without)
-                        return err_set(e, ERR_INVALID,
-                                       "--filter: \"%s\" is not known; until, label and label! are",
-                                       f);
-                if (!c)
-                        continue;
-                *ret = *ret && (!until || c->created_ns / 1000000000 < when) &&
-                       (!label || has_label(c, label)) && (!without || !has_label(c, without));
-        }
-        return 0;
-}
+static const struct opt prune_opts[] = { LIST(struct prune_args, filters, 0, "filter", "KEY=VALUE",
+                                              "Remove those alone that pass: " CTR_FILTER_KEYS),
+                                         FLAG(struct prune_args, force, 'f', "force", "Don't ask"),
+                                         {} };
 
 static int prune(struct ctx *c, struct engine *g, const struct prune_args *args, struct err *e)
 {
+        const struct ctr_filters *filters;
         struct ctr *v;
         size_t n;
         int failed = 0;
-        bool keep;
 
-        if (ctr_list(g, &c->arena, &v, &n, e) < 0)
+        if (ctr_filters_parse(c, g, &args->filters, &filters, e) < 0 ||
+            ctr_list(g, &c->arena, &v, &n, e) < 0)
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 struct err why = { 0 };
                 AUTO_BUF line = { 0 };
                 struct ctr_state s;
 
-                if (passes(&args->filters, &v[i], &keep, e) < 0)
-                        return -1;
                 ctr_state(g, &v[i], &s);
-                if (!keep || ctr_is_up(&s))
+                if (ctr_is_up(&s) || !ctr_filters_pass(filters, &v[i], &s))
                         continue;
                 if (ctr_remove(g, &v[i], false, 0, &why) < 0) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &why);
@@ -209,11 +183,8 @@ static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *
 {
         const struct prune_args *args = p;
         struct engine g;
-        bool ignored;
         int r;
 
-        if (passes(&args->filters, NULL, &ignored, e) < 0)
-                return -1;
         if (!args->force && !confirm("WARNING! This will remove all stopped containers.\n"))
                 return 0;
         if (ctr_engine(c, &g, e) < 0)

@@ -11,14 +11,30 @@
 struct generate_args {
         bool name, no_header;
         const char *policy;
-        int64_t stop_timeout, restart_sec;
+        struct strings after, wants, requires, env;
+        int64_t stop_timeout, restart_sec, start_timeout;
 };
-static const struct generate_args defaults = { .stop_timeout = -1, .restart_sec = -1 };
+static const struct generate_args defaults = { .stop_timeout = -1,
+                                               .restart_sec = -1,
+                                               .start_timeout = -1 };
 
 static const struct opt opts[] = {
+        LIST(struct generate_args, after, 0, "after", "UNIT", "Start it after UNIT"),
+        REFUSED(0, "container-prefix", "the unit is printed: its file's name is yours"),
+        LIST(struct generate_args, env, 'e', "env", "NAME=VALUE",
+             "Set it in berth's environment, not in the container's"),
+        REFUSED(0, "format", "the unit is printed as it is"),
         FLAG(struct generate_args, name, 'n', "name", "Call it by its name, not its id"),
         REFUSED(0, "new", "the unit runs a container that exists: make it with `berth create`"),
         REFUSED('f', "files", "the unit is printed: redirect it to a file"),
+        REFUSED(0, "pod-prefix", "pods are not built yet"),
+        LIST(struct generate_args, requires, 0, "requires", "UNIT",
+             "Stop it when UNIT stops, and start UNIT with it"),
+        REFUSED(0, "separator", "the unit is printed: its file's name is yours"),
+        INT(struct generate_args, start_timeout, 0, "start-timeout", "SECONDS",
+            "How long it may take to start", .min = 0, .max = 1 << 30),
+        REFUSED(0, "template", "a unit is of one container"),
+        LIST(struct generate_args, wants, 0, "wants", "UNIT", "Start UNIT with it"),
         FLAG(struct generate_args, no_header, 0, "no-header", "Leave out the comment above it"),
         STR(struct generate_args, policy, 0, "restart-policy", "POLICY",
             "systemd's Restart=, on-failure by default"),
@@ -75,6 +91,26 @@ static void put_command(struct ctx *c, const char *name, const char *const *word
         buf_putc(out, '\n');
 }
 
+static void put_lines(const char *key, const struct strings *values, struct buf *out)
+{
+        for (size_t i = 0; i < values->n; i++)
+                buf_printf(out, "%s=%s\n", key, values->v[i]);
+}
+
+/* A unit file has a setting a line: what is in one can't begin another. */
+static int check_lines(const struct generate_args *args, struct err *e)
+{
+        const struct strings *const lists[] = { &args->after, &args->wants, &args->requires,
+                                                &args->env };
+
+        for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+                for (size_t k = 0; k < lists[i]->n; k++)
+                        if (strchr(lists[i]->v[k], '\n'))
+                                return err_set(e, ERR_INVALID, "\"%.40s\" has more than one line",
+                                               lists[i]->v[k]);
+        return 0;
+}
+
 /* In the foreground: systemd sees the exit status of the container itself, its output goes to
  * systemd's journal too, and a monitor that was killed is a failure. The monitor stays in the
  * unit's cgroup; told to end, it stops the container. */
@@ -96,11 +132,23 @@ static void put_unit(struct ctx *c, const struct ctr *ctr, const struct monitor_
                    "Description=Container %s\n"
                    "Documentation=man:berth-generate-systemd(1)\n"
                    "Wants=network-online.target\n"
-                   "After=network-online.target\n\n"
-                   "[Service]\n"
+                   "After=network-online.target\n",
+                   ctr->name);
+        put_lines("After", &args->after, out);
+        put_lines("Wants", &args->wants, out);
+        put_lines("Requires", &args->requires, out);
+        buf_printf(out,
+                   "\n[Service]\n"
                    "Type=exec\n"
                    "Restart=%s\n",
-                   ctr->name, args->policy ? args->policy : "on-failure");
+                   args->policy ? args->policy : "on-failure");
+        for (size_t i = 0; i < args->env.n; i++) {
+                buf_puts(out, "Environment=");
+                put_word(args->env.v[i], out);
+                buf_putc(out, '\n');
+        }
+        if (args->start_timeout >= 0)
+                buf_printf(out, "TimeoutStartSec=%" PRId64 "\n", args->start_timeout);
         if (args->restart_sec >= 0)
                 buf_printf(out, "RestartSec=%" PRId64 "\n", args->restart_sec);
         put_command(c, "ExecStart", (const char *const[]){ "start", "--attach", who, NULL }, out);
@@ -149,7 +197,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return err_hint(e, "it has no, on-success, on-failure, on-abnormal, on-watchdog, "
                                    "on-abort and always");
         }
-        if (ctr_engine(c, &g, e) < 0)
+        if (check_lines(args, e) < 0 || ctr_engine(c, &g, e) < 0)
                 return -1;
         r = generate(c, &g, args, argv[0], &out, e);
         engine_close(&g);

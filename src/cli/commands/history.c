@@ -20,6 +20,7 @@ struct history_args {
 };
 
 static const struct opt opts[] = {
+        REFUSED(0, "platform", "an image here is of one platform: name it, or its digest"),
         STR(struct history_args, format, 0, "format", "TEMPLATE",
             "Print by a Go template such as {{.CreatedBy}}, by `table TEMPLATE`, or `json`"),
         FLAG(struct history_args, human, 'H', "human",

@@ -14,9 +14,12 @@ struct inspect_args {
         const char *format;
 };
 
-static const struct opt opts[] = { STR(struct inspect_args, format, 'f', "format", "TEMPLATE",
-                                       "Print by a Go template such as {{.Config.Env}}, or `json`"),
-                                   {} };
+static const struct opt opts[] = {
+        REFUSED(0, "platform", "an image here is of one platform: name it, or its digest"),
+        STR(struct inspect_args, format, 'f', "format", "TEMPLATE",
+            "Print by a Go template such as {{.Config.Env}}, or `json`"),
+        {}
+};
 
 static void put_names(struct json_writer *w, const char *name, const struct strings *names,
                       bool digests)

@@ -15,7 +15,10 @@ struct tree_args {
 };
 
 static const struct opt opts[] = {
-        FLAG(struct tree_args, no_trunc, 0, "no-trunc", "Shorten nothing"), {}
+        REFUSED(0, "whatrequires",
+                "`berth image tree` of an image names those that share its layers"),
+        FLAG(struct tree_args, no_trunc, 0, "no-trunc", "Shorten nothing"),
+        {}
 };
 
 /* The others that have the layer, by name. */

@@ -25,6 +25,8 @@ struct images_args {
 };
 
 static const struct opt opts[] = {
+        REFUSED(0, "history", "`berth history` shows it"),
+        REFUSED(0, "tree", "`berth image tree` shows it"),
         FLAG(struct images_args, all, 'a', "all", "Show all images, as is done anyway"),
         FLAG(struct images_args, digests, 0, "digests", "Show manifests' digests"),
         LIST(struct images_args, filters, 'f', "filter", "KEY=VALUE",

@@ -20,6 +20,7 @@ struct import_args {
 };
 
 static const struct opt opts[] = {
+        REFUSED(0, "platform", "use --os, --arch and --variant"),
         LIST(struct import_args, changes, 'c', "change", "INSTRUCTION",
              "Set CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or "
              "WORKDIR as a Dockerfile does; may be repeated"),

@@ -22,8 +22,7 @@ struct inspect_args {
             "Print by a Go template such as {{.State.Status}}, or `json`")
 #define LATEST                                                                                     \
         FLAG(struct inspect_args, latest, 'l', "latest", "The container that was created last")
-#define SIZE_ROW                                                                                   \
-        REFUSED('s', "size", "a container's size is not counted; `berth system df` has the sums")
+#define SIZE_ROW REFUSED('s', "size", "`berth ps --all --size` counts what containers have written")
 
 static const struct opt opts[] = {
         FORMAT,

@@ -18,6 +18,8 @@ struct logs_args {
 };
 
 static const struct opt opts[] = {
+        IGNORED(0, "color", "Names are not coloured", .hidden = true),
+        REFUSED(0, "details", "logs have no attributes of their driver's"),
         FLAG(struct logs_args, follow, 'f', "follow", "Wait for more, until the container ends"),
         FLAG(struct logs_args, latest, 'l', "latest", "The container that was created last"),
         FLAG(struct logs_args, names, 'n', "names", "Begin each line with the container's name"),

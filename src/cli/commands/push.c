@@ -45,6 +45,10 @@ struct push_args {
                 REGISTRY_OPTS(struct push_args, registry)
 
 static const struct opt opts[] = {
+        REFUSED(0, "platform", "an image here is of one platform: name it, or its digest"),
+        IGNORED(0, "compress", "What is pushed is compressed anyway", .hidden = true),
+        REFUSED(0, "sign-by-sigstore-private-key", "images are not signed here"),
+        REFUSED(0, "sign-passphrase-file", "images are not signed here"),
         HEADING("What is pushed"),
         FLAG(struct push_args, all, 0, "all-platforms",
              "Push the index that the image came from, with the images of all platforms"),

@@ -22,6 +22,7 @@ struct rmi_args {
 };
 
 static const struct opt rmi_opts[] = {
+        REFUSED(0, "platform", "an image here is of one platform: name it, or its digest"),
         FLAG(struct rmi_args, all, 'a', "all", "Remove all images"),
         FLAG(struct rmi_args, force, 'f', "force",
              "Remove also an image that has several names, or that a container uses (which goes "
@@ -191,6 +192,7 @@ struct prune_args {
 };
 
 static const struct opt prune_opts[] = {
+        REFUSED(0, "external", "`berth container prune` removes containers"),
         FLAG(struct prune_args, all, 'a', "all", "Remove all images that no container uses"),
         LIST(struct prune_args, filters, 0, "filter", "KEY=VALUE",
              "Remove those alone that pass: until=TIME, label=KEY[=VALUE], and those of images"),

@@ -19,6 +19,7 @@ struct save_args {
 };
 
 static const struct opt opts[] = {
+        REFUSED(0, "platform", "an image here is of one platform: name it, or its digest"),
         STR(struct save_args, output, 'o', "output", "FILE",
             "Write to FILE, or to the new directory FILE, instead of standard output",
             .complete = COMPLETE_FILE),

@@ -54,9 +54,22 @@ static int run_create(struct ctx *c, void *p, int argc, char **argv, struct err 
         return 0;
 }
 
+/* docker's, of a swarm. */
+#define CLUSTER "there is no cluster, volumes are this host's"
+
 static const struct opt create_opts[] = {
         STR(struct volume_args, driver, 'd', "driver", "DRIVER", "local, which is the only one"),
         FLAG(struct volume_args, ignore, 0, "ignore", "One that is there is no error"),
+        REFUSED(0, "availability", CLUSTER),
+        REFUSED(0, "group", CLUSTER),
+        REFUSED(0, "limit-bytes", CLUSTER),
+        REFUSED(0, "required-bytes", CLUSTER),
+        REFUSED(0, "scope", CLUSTER),
+        REFUSED(0, "secret", CLUSTER),
+        REFUSED(0, "sharing", CLUSTER),
+        REFUSED(0, "topology-preferred", CLUSTER),
+        REFUSED(0, "topology-required", CLUSTER),
+        REFUSED(0, "type", CLUSTER),
         LIST(struct volume_args, labels, 'l', "label", "KEY[=VALUE]", "Label it"),
         REFUSED('o', "opt", "volumes are directories of the store: mount elsewhere, and use -v"),
         {}
@@ -202,6 +215,7 @@ static int run_ls(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 }
 
 static const struct opt ls_opts[] = {
+        REFUSED(0, "cluster", CLUSTER),
         LIST(struct volume_args, filters, 'f', "filter", "KEY=VALUE",
              "Show those alone that pass: name, label, label!, driver, dangling"),
         STR(struct volume_args, format, 0, "format", "TEMPLATE",
@@ -371,6 +385,7 @@ static int run_rm(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 }
 
 static const struct opt rm_opts[] = {
+        REFUSED('t', "time", "with --force containers are killed at once: stop them first"),
         FLAG(struct volume_args, all, 'a', "all", "Remove all volumes"),
         FLAG(struct volume_args, force, 'f', "force",
              "Remove the containers that have it first; names of none are no error"),
