@@ -257,24 +257,86 @@ static int mount_single(struct stack *k, int *ret, struct err *e)
         return 0;
 }
 
+/* The upper directory through a mount of mapped owners. `work` was made by root, so it is seen as
+ * that of the namespace's root. */
+struct mapped_upper {
+        int top, upper, work;
+};
+
+static void mapped_close(struct mapped_upper *m)
+{
+        fd_close(m->upper);
+        fd_close(m->work);
+        fd_close(m->top);
+}
+
+static int map_upper(const struct snapshot *n, struct mapped_upper *m, struct overlay *o,
+                     struct err *e)
+{
+        struct stat st;
+
+        m->top = mount_copy(n->upper, "..", false);
+        if (m->top < 0)
+                return err_sys(e, m->top, "cannot mount the container's directory");
+        if (map_ids(&m->top, n->userns, e) < 0)
+                return err_hint(e, "The file system of the store may have no idmapped mounts on "
+                                   "this kernel: --userns=host does without");
+        m->upper = openat(m->top, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        m->work = openat(m->top, "work", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (m->upper < 0 || m->work < 0 || fstat(m->work, &st) < 0)
+                return err_sys(e, errno, "cannot open the container's upper directory");
+        o->mapped = true;
+        o->top = m->top;
+        o->upper = m->upper;
+        o->work = m->work;
+        o->uid = st.st_uid;
+        o->gid = st.st_gid;
+        return 0;
+}
+
+static int mount_overlay(const struct overlay *o, int *ret, struct err *e)
+{
+        char words[WORDS];
+        int fd = overlay_mount(o, words, sizeof words);
+
+        if (fd == -E2BIG)
+                return err_set(e, ERR_LIMIT, "this kernel can't stack %zu layers", o->n);
+        if (fd < 0)
+                return err_sys(e, fd, "cannot stack the image's layers%s%s", words[0] ? ": " : "",
+                               words);
+        *ret = fd;
+        return 0;
+}
+
+/* Root of a user namespace may be let use any device by its cgroup; those that an image brings are
+ * its own then, and lead to the host's. */
+static int forbid_devices(int fd, struct err *e)
+{
+        struct mount_attrs attrs = { .set = MOUNT_ATTR_NODEV };
+        int r = mount_change(fd, &attrs);
+
+        return r < 0 ? err_sys(e, r, "cannot forbid devices in the root") : 0;
+}
+
 static int mount_stack(const struct snapshot *n, struct stack *k, int *ret, struct err *e)
 {
+        struct mapped_upper m = { -1, -1, -1 };
         struct overlay o = { .lower = k->fds,
                              .n = k->n,
                              .upper = n->upper,
                              .work = n->work,
                              .volatile_ = n->volatile_,
                              .userxattr = n->userxattr };
-        char words[WORDS];
-        int fd = overlay_mount(&o, words, sizeof words);
+        int r = 0;
 
-        if (fd == -E2BIG)
-                return err_set(e, ERR_LIMIT, "this kernel can't stack %zu layers", k->n);
-        if (fd < 0)
-                return err_sys(e, fd, "cannot stack the image's layers%s%s", words[0] ? ": " : "",
-                               words);
-        *ret = fd;
-        return 0;
+        if (n->userns >= 0 && n->upper >= 0)
+                r = map_upper(n, &m, &o, e);
+        if (r == 0 && n->upper >= 0 && n->upper_new)
+                r = upper_like(o.upper, k->fds[0], e);
+        if (r == 0)
+                r = mount_overlay(&o, ret, e);
+        mapped_close(&m);
+        return r == 0 && n->userns >= 0 ? forbid_devices(*ret, e) : r;
 }
 
 int snapshot_mount(struct store *s, const struct snapshot *n, int *ret_mount, struct err *e)
@@ -287,8 +349,6 @@ int snapshot_mount(struct store *s, const struct snapshot *n, int *ret_mount, st
                 return -1;
         if (n->upper < 0 && k.n == 1)
                 return mount_single(&k, ret_mount, e);
-        if (n->upper >= 0 && n->upper_new && upper_like(n->upper, k.fds[0], e) < 0)
-                return -1;
         return mount_stack(n, &k, ret_mount, e);
 }
 

@@ -5,6 +5,12 @@
  * at RUN/layers/KEY.INODE (the inode number of its index, which the mount pins), everybody uses
  * that mount, and it stays, with its cache, until the layer is removed (snapshot_forget).
  *
+ * In a user namespace nothing changes on disk: layers and upper directory are seen through idmapped
+ * mounts (Documentation/filesystems/idmappings.rst), which overlayfs takes since 5.19, so the upper
+ * holds the ids that the container sees. A layer is shared with containers of other ranges, what is
+ * made of an upper (an image, an archive, a list of differences) needs no translation, and a
+ * container may get another range at its next start.
+ *
  * They are given to overlayfs by descriptor, or by name where the kernel is older than 6.15
  * (kernel/overlay.h): no 4 KiB limit, one entry in the mount table. */
 #pragma once
@@ -18,8 +24,10 @@
 struct snapshot {
         const struct strings *layers; /* keys, lowest first; none: an empty root */
         int upper, work;              /* directories of one mount; -1: read-only */
-        int userns;                   /* layers' ownership is mapped by it; -1: not */
-        bool volatile_;               /* overlay's `volatile`: no sync of the upper (--rm) */
+        /* Owners are mapped by it, those of layers and those of the upper directory, which is to
+         * be "upper" beside "work" then; -1: not. */
+        int userns;
+        bool volatile_; /* overlay's `volatile`: no sync of the upper (--rm) */
         bool userxattr;
         bool upper_new;  /* upper is empty: it gets owner, mode and times of the layers' root */
         const char *run; /* where shared mounts are kept; NULL: /run/berth; "": share nothing */

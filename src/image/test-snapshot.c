@@ -322,6 +322,70 @@ static void mapped(void)
         end(&f);
 }
 
+/* As the container's user: neither root of the host nor anyone that the mapping lacks. */
+static void in_container(int root)
+{
+        pid_t pid = fork();
+        int status;
+
+        if (pid == 0) {
+                CHECK_EQ(setresgid(100005, 100005, 100005), 0);
+                CHECK_EQ(setresuid(100005, 100005, 100005), 0);
+                close(create(root, "mine/file"));
+                CHECK_EQ(renameat(root, "mine/file", root, "mine/again"), 0);
+                CHECK_EQ(mkdirat(root, "mine/dir", 0755), 0);
+                _exit(0);
+        }
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, 0);
+}
+
+static uid_t owner(int dir, const char *path)
+{
+        struct stat st;
+
+        CHECK_EQ(fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+        return st.st_uid;
+}
+
+/* What is written has the id inside on disk, copies up of the image's files too. */
+static void written_mapped(void)
+{
+        struct fixture f;
+        AUTO_FD int user = userns_make(), dir = -1, box = -1, upper = -1, work = -1, fd = -1;
+        struct snapshot n = { .layers = &f.keys, .userns = user, .upper_new = true };
+
+        begin(&f);
+        n.run = f.run;
+        LAYER(&f, LAYER_DIR, "b", "mine/");
+        LAYER(&f, LAYER_EROFS, "a");
+        CHECK_EQ(mkdirat(store_dir(f.s), "box", 0700), 0);
+        box = openat(store_dir(f.s), "box", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CHECK_EQ(mkdirat(box, "upper", 0755), 0);
+        CHECK_EQ(mkdirat(box, "work", 0700), 0);
+        n.upper = upper = openat(box, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        n.work = work = openat(box, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (snapshot_mount(f.s, &n, &fd, &f.e) < 0)
+                give_up(&f, "snapshot");
+        CHECK_EQ(owner(fd, "."), 100000);
+        CHECK_EQ(owner(upper, "."), 0);
+        CHECK_EQ(fchmodat(fd, "a", 0600, 0), 0); /* copied up */
+        CHECK_EQ(owner(fd, "a"), 100000);
+        CHECK_EQ(owner(upper, "a"), 0);
+        CHECK_EQ(unlinkat(fd, "b", 0), 0); /* a whiteout */
+        CHECK_EQ(faccessat(fd, "b", F_OK, 0), -1);
+        CHECK_EQ(fchownat(fd, "mine", 100005, 100005, 0), 0);
+        CHECK_EQ(owner(upper, "mine"), 5);
+        in_container(fd);
+        CHECK_EQ(owner(fd, "mine/again"), 100005);
+        CHECK_EQ(owner(upper, "mine/again"), 5);
+        CHECK_EQ(owner(upper, "mine/dir"), 5);
+        fd = fd_close(fd);
+        CHECK_EQ(store_layer_open(f.s, f.names[1], &dir, &f.e), 0);
+        snapshot_forget(f.names[1], dir);
+        end(&f);
+}
+
 static void missing(void)
 {
         struct fixture f;
@@ -354,6 +418,10 @@ static void test_mapped(void **state)
 {
         IN_CHILD(mapped);
 }
+static void test_written_mapped(void **state)
+{
+        IN_CHILD(written_mapped);
+}
 static void test_missing(void **state)
 {
         IN_CHILD(missing);
@@ -364,7 +432,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_stacked), cmocka_unit_test(test_writable),
                 cmocka_unit_test(test_alone),   cmocka_unit_test(test_mapped),
-                cmocka_unit_test(test_missing),
+                cmocka_unit_test(test_missing), cmocka_unit_test(test_written_mapped),
         };
 
         return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);

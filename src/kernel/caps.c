@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -244,4 +245,11 @@ int caps_apply(const struct caps_sets *want, struct caps_sets *ret_refused)
         if (ret_refused)
                 *ret_refused = refused;
         return 0;
+}
+
+int caps_act_as(uid_t uid, gid_t gid)
+{
+        setfsgid(gid);
+        setfsuid(uid);
+        return caps_raise_permitted();
 }

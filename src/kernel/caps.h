@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* How many capabilities this build knows by name. */
 #define CAPS_MAX 41
@@ -60,3 +61,7 @@ int caps_apply(const struct caps_sets *want, struct caps_sets *ret_refused);
 /* Makes every capability that is permitted effective again: setuid(2) away from 0 clears the
  * effective set even under PR_SET_KEEPCAPS. 0 or -errno. */
 int caps_raise_permitted(void);
+/* Files that this thread makes are that user's from now on (setfsuid(2)), as is what a file system
+ * makes for one that it mounts; it keeps its capabilities. For root; back with its own ids. 0 or
+ * -errno. */
+int caps_act_as(uid_t uid, gid_t gid);

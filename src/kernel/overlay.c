@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "kernel/caps.h"
 #include "kernel/mount.h"
 #include "kernel/sys.h"
 
@@ -87,8 +88,18 @@ static int detached(int fd, int *ret_own)
         return copy >= 0 ? copy : fd;
 }
 
+static int attach_as(int tmp, const char *name, int fd)
+{
+        AUTO_FD int at = -1;
+
+        if (mkdirat(tmp, name, 0700) < 0 ||
+            (at = openat(tmp, name, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+                return -errno;
+        return mount_attach(fd, at);
+}
+
 /* In the child. The tmpfs lies over nothing that is used: it is reached by descriptor alone. */
-static int attach_all(const int *from, size_t n, int *ret_tmp)
+static int attach_all(const struct overlay *o, const int *from, int *ret_tmp)
 {
         int tmp = mount_new("tmpfs", "berth", NULL, 0, 0, NULL, NULL, 0);
         AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -99,15 +110,12 @@ static int attach_all(const int *from, size_t n, int *ret_tmp)
                 return tmp < 0 ? tmp : -errno;
         *ret_tmp = tmp;
         r = mount_attach(tmp, root);
-        for (size_t i = 0; i < n && r == 0; i++) {
-                AUTO_FD int at = -1;
-
+        for (size_t i = 0; i < o->n && r == 0; i++) {
                 snprintf(name, sizeof name, "%zx", i);
-                if (mkdirat(tmp, name, 0700) < 0 ||
-                    (at = openat(tmp, name, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
-                        return -errno;
-                r = mount_attach(from[i], at);
+                r = attach_as(tmp, name, from[i]);
         }
+        if (r == 0 && o->mapped && o->upper >= 0)
+                r = attach_as(tmp, "u", o->top);
         if (r == 0 && (mkdirat(tmp, "m", 0700) < 0 || fchdir(tmp) < 0))
                 r = -errno;
         return r;
@@ -132,7 +140,9 @@ static void put_options(struct buf *out, const struct overlay *o)
 {
         for (size_t i = 0; i < o->n; i++)
                 buf_printf(out, i ? ":%zx" : "lowerdir=%zx", i);
-        if (o->upper >= 0) {
+        if (o->upper >= 0 && o->mapped) {
+                buf_puts(out, ",upperdir=u/upper,workdir=u/work");
+        } else if (o->upper >= 0) {
                 put_path(out, "upperdir", o->upper);
                 put_path(out, "workdir", o->work);
         }
@@ -154,7 +164,7 @@ static int child_mount(const struct overlay *o, const int *lower)
                 return -errno;
         r = mount_propagation("/", MS_PRIVATE, true);
         if (r == 0)
-                r = attach_all(lower, o->n, &tmp);
+                r = attach_all(o, lower, &tmp);
         if (r < 0)
                 return r;
         put_options(&options, o);
@@ -208,19 +218,33 @@ int overlay_mount_by_name(const struct overlay *o)
         return r;
 }
 
-int overlay_mount(const struct overlay *o, char *log, size_t cap)
+static int mount_either(const struct overlay *o, char *log, size_t cap)
 {
-        int r, again;
+        int r = mount_by_fd(o, log, cap), again;
 
-        if (log && cap)
-                log[0] = '\0';
-        if (o->n > OVERLAY_LOWER_MAX)
-                return -E2BIG;
-        r = mount_by_fd(o, log, cap);
         /* What older kernels say: to a descriptor as an option (6.1, before overlayfs knew the
          * mount API), to the option, to a mount that is detached. */
         if (r != -EINVAL && r != -EOPNOTSUPP)
                 return r;
         again = overlay_mount_by_name(o);
         return again == -EINVAL ? r : again;
+}
+
+int overlay_mount(const struct overlay *o, char *log, size_t cap)
+{
+        bool other = o->mapped && o->upper >= 0;
+        int r;
+
+        if (log && cap)
+                log[0] = '\0';
+        if (o->n > OVERLAY_LOWER_MAX)
+                return -E2BIG;
+        if (!other)
+                return mount_either(o, log, cap);
+        /* It keeps the credentials that it was mounted with. */
+        r = caps_act_as(o->uid, o->gid);
+        if (r == 0)
+                r = mount_either(o, log, cap);
+        caps_act_as(geteuid(), getegid());
+        return r;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define OVERLAY_LOWER_MAX 500 /* OVL_MAX_STACK of fs/overlayfs */
 
@@ -16,6 +17,13 @@ struct overlay {
         size_t n;
         int upper, work; /* -1: read-only; two directories of one mount */
         bool volatile_, userxattr;
+        /* An upper of mapped owners: the detached mount that has it as "upper" and work as "work",
+         * and who overlayfs is while it makes something there, since nobody else may: a file's
+         * owner must be one that the mapping has, and root of the host is none. */
+        bool mapped;
+        int top;
+        uid_t uid;
+        gid_t gid;
 };
 /* A new detached mount. log (cap bytes; may be NULL) gets the kernel's words, if it had any. */
 int overlay_mount(const struct overlay *o, char *log, size_t cap);
