@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#define ID_NOBODY 65534 /* /proc/sys/kernel/overflowuid */
+
 struct strings strings_both(struct arena *a, const struct strings *x, const struct strings *y)
 {
         struct strings both = { arena_array(a, const char *, x->n + y->n + 1), 0 };
@@ -39,4 +41,38 @@ bool key_values_match(const struct key_values *l, const char *wanted)
                     (!eq || str_eq(l->v[i].value, eq + 1)))
                         return true;
         return false;
+}
+
+static bool shift(uint32_t id, uint32_t from, uint32_t to, uint32_t size, uint32_t *ret)
+{
+        if (id < from || id - from >= size)
+                return false;
+        *ret = to + (id - from);
+        return true;
+}
+
+bool id_to_host(const struct id_mappings *m, uint32_t id, uint32_t *ret)
+{
+        for (size_t i = 0; i < m->n; i++)
+                if (shift(id, m->v[i].container_id, m->v[i].host_id, m->v[i].size, ret))
+                        return true;
+        return false;
+}
+
+bool id_to_container(const struct id_mappings *m, uint32_t id, uint32_t *ret)
+{
+        for (size_t i = 0; i < m->n; i++)
+                if (shift(id, m->v[i].host_id, m->v[i].container_id, m->v[i].size, ret))
+                        return true;
+        return false;
+}
+
+uint32_t id_seen(const struct id_mappings *m, uint32_t id)
+{
+        uint32_t ret = ID_NOBODY;
+
+        if (m->n == 0)
+                return id;
+        id_to_container(m, id, &ret);
+        return ret;
 }

@@ -35,5 +35,22 @@ struct key_values {
 };
 /* Of "KEY=VALUE" and "KEY", whose value is ""; in a. */
 struct key_values key_values_of(struct arena *a, const struct strings *list);
+/* Of user or group ids between a user namespace and the host: user_namespaces(7). */
+struct id_mapping {
+        uint32_t container_id, host_id, size;
+};
+struct id_mappings {
+        struct id_mapping *v;
+        size_t n;
+};
+struct id_owners {
+        struct id_mappings uids, gids; /* none: nothing is mapped, all ids are the host's */
+};
+/* The id on the other side; false, and *ret as it was, where it is not mapped. */
+bool id_to_host(const struct id_mappings *m, uint32_t id, uint32_t *ret);
+bool id_to_container(const struct id_mappings *m, uint32_t id, uint32_t *ret);
+/* As a container of these mappings sees it: 65534, nobody, where it has no number for it. Without
+ * any mapping it is the same. */
+uint32_t id_seen(const struct id_mappings *m, uint32_t id);
 /* Whether one of l is as wanted, "KEY" or "KEY=VALUE", says; what label filters ask. */
 bool key_values_match(const struct key_values *l, const char *wanted);

@@ -222,11 +222,12 @@ static void push(struct writer *w, const char *path)
 static int put_file(struct writer *w, struct arena *a, int fd, const char *path,
                     const struct stat *st, bool mounted)
 {
+        const struct id_owners *o = w->t->owners;
         struct tar_entry t = { .type = type_of(st->st_mode),
                                .path = called(w, a, path),
                                .mode = st->st_mode & 07777,
-                               .uid = st->st_uid,
-                               .gid = st->st_gid,
+                               .uid = o ? id_seen(&o->uids, st->st_uid) : st->st_uid,
+                               .gid = o ? id_seen(&o->gids, st->st_gid) : st->st_gid,
                                .mtime = MIN((int64_t)st->st_mtim.tv_sec, w->t->latest),
                                .major = major(st->st_rdev),
                                .minor = minor(st->st_rdev) };

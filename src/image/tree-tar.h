@@ -24,6 +24,9 @@ struct tree_tar {
         const char *only; /* this name in dir alone, and what is below it; NULL: all of dir */
         const char *as;   /* what `only` is called in the archive; NULL: as it is */
         bool cross;       /* goes into other mounts */
+        /* Owners are those that a container of these mappings sees; NULL: as they are. What it has
+         * no number for is nobody's (65534), as it sees that. */
+        const struct id_owners *owners;
         int (*put)(void *ctx, const void *p, size_t n); /* 0 or -errno */
         void *ctx;
 };

@@ -20,7 +20,8 @@
 struct untar {
         int dir;
         bool keep_owner, strangers;
-        uid_t uid, gid;
+        uint32_t uid, gid;
+        const struct id_owners *owners; /* or NULL */
         struct tar *tar;
         int file; /* being written, or -1 */
         struct tar_entry entry;
@@ -50,18 +51,23 @@ static mode_t mode_of(const struct untar *u)
         return u->entry.mode & (u->strangers ? 01777 : 07777);
 }
 
-static int set_owner(struct untar *u, int parent, const char *name)
+/* Of the file at dir/name, or of dir itself where name is "". */
+static int set_owner(struct untar *u, int dir, const char *name)
 {
         const struct tar_entry *t = &u->entry;
-        uid_t uid = u->keep_owner ? t->uid : u->uid;
-        gid_t gid = u->keep_owner ? t->gid : u->gid;
+        uint32_t uid = u->keep_owner ? t->uid : u->uid;
+        uint32_t gid = u->keep_owner ? t->gid : u->gid;
 
-        return fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+        if (u->owners && u->owners->uids.n &&
+            (!id_to_host(&u->owners->uids, uid, &uid) || !id_to_host(&u->owners->gids, gid, &gid)))
+                return -EOVERFLOW;
+        return fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 static int make_dir(struct untar *u, int parent, const char *name)
 {
         struct stat st;
+        int r;
 
         if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
                 return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
@@ -70,11 +76,10 @@ static int make_dir(struct untar *u, int parent, const char *name)
         AUTO_FD int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        return fchown(fd, u->keep_owner ? u->entry.uid : u->uid,
-                      u->keep_owner ? u->entry.gid : u->gid) < 0 ||
-                               fchmod(fd, mode_of(u)) < 0
-                       ? -errno
-                       : 0;
+        r = set_owner(u, fd, "");
+        if (r == 0 && fchmod(fd, mode_of(u)) < 0)
+                r = -errno;
+        return r;
 }
 
 static int make_link(struct untar *u, struct arena *a, int parent, const char *name)
@@ -180,13 +185,13 @@ static int on_end(void *ctx)
         const struct tar_entry *t = &u->entry;
         const struct timespec times[2] = { { t->mtime, t->mtime_ns }, { t->mtime, t->mtime_ns } };
         AUTO_FD int fd = TAKE_FD(u->file);
+        int r;
 
         if (fd < 0)
                 return 0;
-        if (ftruncate(fd, (off_t)t->size) < 0 ||
-            fchown(fd, u->keep_owner ? t->uid : u->uid, u->keep_owner ? t->gid : u->gid) < 0 ||
-            fchmod(fd, mode_of(u)) < 0)
-                return refuse(u, errno, "finish", t->path);
+        r = ftruncate(fd, (off_t)t->size) < 0 ? -errno : set_owner(u, fd, "");
+        if (r < 0 || fchmod(fd, mode_of(u)) < 0)
+                return refuse(u, r < 0 ? r : errno, "finish", t->path);
         for (uint32_t i = 0; i < t->nxattrs; i++)
                 if ((!u->strangers || str_after(t->xattrs[i].name, "user.")) &&
                     fsetxattr(fd, t->xattrs[i].name, t->xattrs[i].value, t->xattrs[i].len, 0) < 0 &&
@@ -211,6 +216,11 @@ struct untar *untar_new(int dir, enum untar_trust trust, uid_t uid, gid_t gid)
         };
         u->tar = tar_new(&tar_limits_default, &handler, u);
         return u;
+}
+
+void untar_owners(struct untar *u, const struct id_owners *owners)
+{
+        u->owners = owners;
 }
 
 void untar_free(struct untar *u)

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/value.h"
 
 struct untar;
 enum untar_trust {
@@ -18,6 +19,9 @@ enum untar_trust {
 };
 /* Unpacks into dir (O_PATH will do; the caller's). Files get this owner but with UNTAR_ARCHIVE. */
 struct untar *untar_new(int dir, enum untar_trust trust, uid_t uid, gid_t gid);
+/* Owners that are kept are of a container of these mappings: a file gets what they are on the host.
+ * One that is not mapped is an error. The caller's. */
+void untar_owners(struct untar *u, const struct id_owners *owners);
 void untar_free(struct untar *u);
 /* The next bytes, and the end; what is there already is replaced, but no directory by another
  * thing, nor the other way round. */

@@ -158,22 +158,38 @@ static int copy_host(struct launch *l, const char *path, bool rec, bool root)
         return r;
 }
 
+static bool same_mappings(const struct id_mappings *a, const struct id_mappings *b)
+{
+        return a && b && a->n == b->n && memcmp(a->v, b->v, a->n * sizeof *a->v) == 0;
+}
+
+/* The user namespace by which a source is mapped: mostly all of them by the same. */
+static int idmap_userns(struct launch *l, const struct spec_mount *m, struct err *e)
+{
+        const struct spec_linux *s = &l->plan->spec->linux_;
+        const struct id_mappings *uids = m->uid_mappings.n ? &m->uid_mappings : &s->uid_mappings;
+        const struct id_mappings *gids = m->gid_mappings.n ? &m->gid_mappings : &s->gid_mappings;
+
+        if (same_mappings(uids, l->idmap_uids) && same_mappings(gids, l->idmap_gids))
+                return l->idmap_userns;
+        fd_close(l->idmap_userns);
+        l->idmap_userns = id_map_userns(uids, gids, e);
+        l->idmap_uids = l->idmap_userns >= 0 ? uids : NULL;
+        l->idmap_gids = gids;
+        return l->idmap_userns;
+}
+
 static int open_source(struct launch *l, const struct op *op, struct err *e)
 {
         const struct plan_mount *m = op->mount;
-        int fd = copy_host(l, m->source, m->rec, false), r;
+        int fd = copy_host(l, m->source, m->rec, false), userns, r;
 
         if (fd < 0)
                 return err_sys(e, fd, "%s: cannot open the source \"%s\"", m->field, m->source);
         l->sources[m->index] = fd;
         if (!m->idmap)
                 return 0;
-        AUTO_FD int userns =
-                id_map_userns(m->spec->uid_mappings.n ? &m->spec->uid_mappings
-                                                      : &l->plan->spec->linux_.uid_mappings,
-                              m->spec->gid_mappings.n ? &m->spec->gid_mappings
-                                                      : &l->plan->spec->linux_.gid_mappings,
-                              e);
+        userns = idmap_userns(l, m->spec, e);
         if (userns < 0)
                 return err_in(e, "%s", m->field);
         r = mount_idmap(fd, userns, m->idmap_rec);
@@ -259,8 +275,7 @@ static int delegate(struct launch *l, const struct op *op, struct err *e)
         struct cgroup_fail f = { 0 };
         uint32_t uid, gid;
 
-        if (!id_map_to_host(&s->uid_mappings, 0, &uid) ||
-            !id_map_to_host(&s->gid_mappings, 0, &gid))
+        if (!id_to_host(&s->uid_mappings, 0, &uid) || !id_to_host(&s->gid_mappings, 0, &gid))
                 return 0; /* nobody inside is root, so nobody inside could use it */
         if (cgroup_delegate(l->plan->cgroup, uid, gid, &f) < 0)
                 return cgroup_err(e, &f);

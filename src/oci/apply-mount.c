@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -37,6 +38,10 @@ int mount_root_ids(struct init *in, const struct op *op, struct err *e)
                 err_sys(e, errno, "cannot become root of the user namespace");
                 return err_hint(e, "linux.uidMappings and gidMappings must map container id 0");
         }
+        /* A change of ids sets it to what fs.suid_dumpable says, and this process holds descriptors
+         * of the host still (launch.c: spawn_first). */
+        if (!(in->l->plan->flags & PLAN_ROOTLESS))
+                prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         return 0;
 }
 
@@ -108,6 +113,10 @@ int mount_root(struct init *in, const struct op *op, struct err *e)
         AUTO_FD int target = open(op->text, O_PATH | O_DIRECTORY | O_CLOEXEC);
         int r;
 
+        /* Root of the user namespace need not be able to get there: the mount is open already, and
+         * where it is attached until it becomes the root is all the same. */
+        if (target < 0 && errno == EACCES && in->l->root_source >= 0)
+                target = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (target < 0) {
                 err_sys(e, errno, "root.path: cannot open \"%s\"", op->text);
                 if (in->l->plan->userns && errno == EACCES)

@@ -14,17 +14,7 @@
 #include "kernel/resolve.h"
 #include "kernel/sys.h"
 
-bool id_map_to_host(const struct spec_id_mappings *m, uint32_t id, uint32_t *ret)
-{
-        for (size_t i = 0; i < m->n; i++)
-                if (id >= m->v[i].container_id && id - m->v[i].container_id < m->v[i].size) {
-                        *ret = m->v[i].host_id + (id - m->v[i].container_id);
-                        return true;
-                }
-        return false;
-}
-
-static void put_map(const struct spec_id_mappings *m, struct buf *out)
+static void put_map(const struct id_mappings *m, struct buf *out)
 {
         for (size_t i = 0; i < m->n; i++)
                 buf_printf(out, "%u %u %u\n", m->v[i].container_id, m->v[i].host_id, m->v[i].size);
@@ -42,8 +32,7 @@ static int write_proc(int proc, pid_t pid, const char *file, const char *text)
 }
 
 /* newuidmap PID CONTAINER HOST SIZE ...: set-uid, checks /etc/subuid. */
-static int run_helper(const char *program, pid_t pid, const struct spec_id_mappings *m,
-                      struct err *e)
+static int run_helper(const char *program, pid_t pid, const struct id_mappings *m, struct err *e)
 {
         AUTO_ARENA a = { 0 };
         char **argv = arena_array(&a, char *, 3 + 3 * m->n);
@@ -81,7 +70,7 @@ static int run_helper(const char *program, pid_t pid, const struct spec_id_mappi
 }
 
 static int write_map(int proc, pid_t pid, const char *file, const char *helper,
-                     const struct spec_id_mappings *m, struct err *e)
+                     const struct id_mappings *m, struct err *e)
 {
         AUTO_BUF text = { 0 };
         int r;
@@ -97,8 +86,8 @@ static int write_map(int proc, pid_t pid, const char *file, const char *helper,
         return 0;
 }
 
-int id_map_write(int proc, pid_t pid, const struct spec_id_mappings *uids,
-                 const struct spec_id_mappings *gids, struct err *e)
+int id_map_write(int proc, pid_t pid, const struct id_mappings *uids,
+                 const struct id_mappings *gids, struct err *e)
 {
         /* One's own group alone may be mapped without privilege, but only with setgroups denied
          * (user_namespaces(7)); newgidmap needs no such thing. */
@@ -110,8 +99,7 @@ int id_map_write(int proc, pid_t pid, const struct spec_id_mappings *uids,
         return 0;
 }
 
-int id_map_userns(const struct spec_id_mappings *uids, const struct spec_id_mappings *gids,
-                  struct err *e)
+int id_map_userns(const struct id_mappings *uids, const struct id_mappings *gids, struct err *e)
 {
         struct clone_args args = { .flags = CLONE_NEWUSER, .exit_signal = SIGCHLD };
         AUTO_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ void launch_init(struct launch *l)
                               .netns = -1,
                               .notify_source = -1,
                               .root_source = -1,
+                              .idmap_userns = -1,
                               .target = -1,
                               .rdt = -1,
                               .pidfd = -1,
@@ -47,6 +49,7 @@ void launch_done(struct launch *l)
         l->netns = fd_close(l->netns);
         l->notify_source = fd_close(l->notify_source);
         l->root_source = fd_close(l->root_source);
+        l->idmap_userns = fd_close(l->idmap_userns);
         for (unsigned i = 0; l->sources && i < l->plan->n_sources; i++)
                 l->sources[i] = fd_close(l->sources[i]);
         cgroup_join_done(&l->join);
@@ -381,8 +384,27 @@ static int spawn_and_serve(struct launch *l, bool joiner, struct err *e)
         return r;
 }
 
+/* Pipes that we made for the container are root's of the host, whom its user namespace does not
+ * have: nobody in it could reopen /dev/stdout. The namespace's root hands them on to the process's
+ * user (apply-process.c). */
+static void give_pipes(const struct launch *l)
+{
+        const struct spec_linux *s = &l->plan->spec->linux_;
+        struct stat st;
+        uint32_t uid, gid;
+
+        if (!l->plan->userns || l->plan->flags & PLAN_ROOTLESS ||
+            !id_to_host(&s->uid_mappings, 0, &uid) || !id_to_host(&s->gid_mappings, 0, &gid))
+                return;
+        for (int fd = 0; fd < 3; fd++)
+                if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_uid == geteuid() &&
+                    fchown(fd, uid, gid) < 0)
+                        continue;
+}
+
 int launch_spawn(struct launch *l, struct err *e)
 {
+        give_pipes(l);
         if (spawn_and_serve(l, needs_joiner(l->plan), e) == 0)
                 return 0;
         launch_abort(l);

@@ -53,6 +53,8 @@ struct launch {
         int notify_source; /* the sd_notify directory's detached tree, or -1 */
         int root_source;   /* the root's detached tree, opened on the host, or -1 */
         int *sources;      /* [plan->n_sources], or -1 */
+        int idmap_userns;  /* of the last idmapped source, for the next like it; or -1 */
+        const struct id_mappings *idmap_uids, *idmap_gids;
         struct cgroup_join join;
         struct seccomp_plan seccomp;
         int target;         /* LAUNCH_EXEC: pidfd of the container's init */

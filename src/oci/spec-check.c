@@ -78,13 +78,13 @@ static bool overlap(uint32_t a, uint32_t a_size, uint32_t b, uint32_t b_size)
 
 /* user_namespaces(7): at most 340 lines, none empty, none overlapping on either side, and nothing
  * may map 4294967295, which is no id. */
-int spec_check_id_mappings(const struct spec_id_mappings *m, const char *field, struct err *e)
+int spec_check_id_mappings(const struct id_mappings *m, const char *field, struct err *e)
 {
         if (m->n > 340)
                 return err_set(e, ERR_INVALID, "%s: %zu entries are more than the kernel's 340",
                                field, m->n);
         for (size_t i = 0; i < m->n; i++) {
-                const struct spec_id_mapping *x = &m->v[i];
+                const struct id_mapping *x = &m->v[i];
 
                 if (x->size == 0)
                         return err_set(e, ERR_INVALID, "%s[%zu].size: must be above 0", field, i);
@@ -101,7 +101,7 @@ int spec_check_id_mappings(const struct spec_id_mappings *m, const char *field, 
         return 0;
 }
 
-static bool maps_root(const struct spec_id_mappings *m)
+static bool maps_root(const struct id_mappings *m)
 {
         for (size_t i = 0; i < m->n; i++)
                 if (m->v[i].container_id == 0)
@@ -109,7 +109,7 @@ static bool maps_root(const struct spec_id_mappings *m)
         return false;
 }
 
-static int check_user_map(const struct spec *s, const struct spec_id_mappings *m, const char *field,
+static int check_user_map(const struct spec *s, const struct id_mappings *m, const char *field,
                           struct err *e)
 {
         const struct spec_namespace *user = &s->linux_.namespaces[NS_USER];

@@ -15,4 +15,4 @@ int spec_check_resources(const struct spec_resources *r, struct err *e);
 int spec_check_seccomp(const struct spec *s, struct err *e);
 int spec_check_sysctl(const struct spec *s, struct err *e);
 /* field names the array for messages. */
-int spec_check_id_mappings(const struct spec_id_mappings *m, const char *field, struct err *e);
+int spec_check_id_mappings(const struct id_mappings *m, const char *field, struct err *e);

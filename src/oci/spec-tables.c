@@ -140,14 +140,14 @@ const struct spec_table spec_table_process = { process_fields, sizeof(struct spe
 /* ---- mounts, hooks ---- */
 
 static const struct spec_field id_mapping_fields[] = {
-        U32_NEEDED(spec_id_mapping, "containerID", container_id, UINT32_MAX),
-        U32_NEEDED(spec_id_mapping, "hostID", host_id, UINT32_MAX),
-        U32_NEEDED(spec_id_mapping, "size", size, UINT32_MAX),
+        U32_NEEDED(id_mapping, "containerID", container_id, UINT32_MAX),
+        U32_NEEDED(id_mapping, "hostID", host_id, UINT32_MAX),
+        U32_NEEDED(id_mapping, "size", size, UINT32_MAX),
         {},
 };
-TABLE(id_mapping, spec_id_mapping);
+TABLE(id_mapping, id_mapping);
 
-#define ID_MAPPINGS(T, key, m) ARRAY(T, key, m.v, m.n, id_mapping, spec_id_mapping)
+#define ID_MAPPINGS(T, key, m) ARRAY(T, key, m.v, m.n, id_mapping, id_mapping)
 
 static const struct spec_field mount_fields[] = {
         STR_NEEDED(spec_mount, "destination", destination),

@@ -79,18 +79,10 @@ struct spec_process {
 
 /* ---- root, mounts, hooks ---- */
 
-struct spec_id_mapping {
-        uint32_t container_id, host_id, size;
-};
-struct spec_id_mappings {
-        struct spec_id_mapping *v;
-        size_t n;
-};
-
 struct spec_mount {
         const char *destination, *type, *source;
         struct strings options;
-        struct spec_id_mappings uid_mappings, gid_mappings;
+        struct id_mappings uid_mappings, gid_mappings;
 };
 
 struct spec_hook {
@@ -262,7 +254,7 @@ struct spec_personality {
 };
 
 struct spec_linux {
-        struct spec_id_mappings uid_mappings, gid_mappings;
+        struct id_mappings uid_mappings, gid_mappings;
         struct key_values sysctl;
         struct spec_resources *resources;
         const char *cgroups_path;
