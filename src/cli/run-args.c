@@ -89,7 +89,18 @@ const struct opt run_opts[] = {
             "Its host name: private (the default), host, or container:NAME"),
         STR(struct run_args, cgroupns, 0, "cgroupns", "MODE",
             "Its view of cgroups: private (the default) or host"),
-        STR(struct run_args, userns, 0, "userns", "MODE", "Its user namespace: host"),
+        STR(struct run_args, userns.userns, 0, "userns", "MODE",
+            "Its users: host (the default), the host's own; auto[:size=N,uidmapping=C:H:N,"
+            "gidmapping=C:H:N], as many ids as it needs that no other container has; private, the "
+            "same; ns:PATH; container:NAME"),
+        LIST(struct run_args, userns.uid_maps, 0, "uidmap", "INSIDE:HOST[:SIZE]",
+             "Its user ids from INSIDE on are those of the host from HOST on"),
+        LIST(struct run_args, userns.gid_maps, 0, "gidmap", "INSIDE:HOST[:SIZE]",
+             "The same for groups; by default as --uidmap, and the other way round"),
+        STR(struct run_args, userns.subuid, 0, "subuidname", "NAME",
+            "Its user ids from 0 on are those that /etc/subuid gives NAME"),
+        STR(struct run_args, userns.subgid, 0, "subgidname", "NAME",
+            "The same for groups and /etc/subgid"),
         LIST(struct run_args, dns, 0, "dns", "ADDRESS",
              "Ask this name server; none: no resolv.conf of ours"),
         LIST(struct run_args, dns_search, 0, "dns-search", "DOMAIN",
@@ -264,10 +275,6 @@ const struct opt run_opts[] = {
         REFUSED(0, "pod-id-file", "pods are not built yet"),
         REFUSED(0, "requires", "dependencies are not kept: start them first"),
         REFUSED(0, "storage-opt", "containers share the file system of the store"),
-        REFUSED(0, "uidmap", "user namespaces are not built into run yet: berth-oci has them"),
-        REFUSED(0, "gidmap", "user namespaces are not built into run yet: berth-oci has them"),
-        REFUSED(0, "subuidname", "user namespaces are not built into run yet"),
-        REFUSED(0, "subgidname", "user namespaces are not built into run yet"),
         REFUSED(0, "preserve-fds", "descriptors do not pass the monitor: berth-oci run takes it"),
         REFUSED(0, "preserve-fd", "descriptors do not pass the monitor"),
         REFUSED(0, "conmon-pidfile", "there is no conmon: `berth inspect` shows the monitor"),
@@ -393,6 +400,24 @@ static int take_image(struct ctx *c, const struct run_args *args, struct sandbox
 
 /* ---- namespaces ---- */
 
+static int take_userns(struct ctx *c, const struct run_args *args, struct sandbox *s, struct err *e)
+{
+        struct userns *u = &s->userns;
+        struct ns_choice *n = &s->ns[KIND_USER];
+
+        if (userns_parse(&c->arena, &args->userns, u, e) < 0)
+                return -1;
+        if (u->mode != USERNS_HOST && !s->image)
+                return err_set(e, ERR_UNSUPPORTED,
+                               "user namespaces are for containers of an image");
+        n->mode = u->mode == USERNS_HOST        ? MODE_HOST
+                  : u->mode == USERNS_CONTAINER ? MODE_CONTAINER
+                                                : MODE_PRIVATE;
+        n->container = u->mode == USERNS_CONTAINER ? u->from : NULL;
+        n->path = u->mode == USERNS_PATH ? u->from : NULL;
+        return 0;
+}
+
 static int take_namespaces(struct ctx *c, const struct run_args *args, struct sandbox *s,
                            struct err *e)
 {
@@ -412,10 +437,9 @@ static int take_namespaces(struct ctx *c, const struct run_args *args, struct sa
                 joins |= s->ns[i].mode == MODE_CONTAINER;
         }
         s->network = networks[s->ns[KIND_NETWORK].mode];
-        if (!str_empty(args->userns) && !str_eq(args->userns, "host"))
-                return err_set(e, ERR_UNSUPPORTED,
-                               "--userns: \"%s\": user namespaces are not built into run yet",
-                               args->userns);
+        if (take_userns(c, args, s, e) < 0)
+                return -1;
+        joins |= s->ns[KIND_USER].mode == MODE_CONTAINER;
         if (!joins)
                 return 0;
         if (!s->image)

@@ -13,7 +13,8 @@ struct run_args {
         int64_t memory, pids_limit, stop_timeout, timeout, health_retries;
         struct strings cap_add, cap_drop, volumes, tmpfs, env, env_files, group_add;
         struct strings labels, log_opts, mounts, secrets;
-        const char *network, *pid, *ipc, *uts, *cgroupns, *userns;
+        const char *network, *pid, *ipc, *uts, *cgroupns;
+        struct userns_args userns;
         bool privileged, init, env_host, unset_all, no_hosts, replace;
         struct limits limits;
         struct strings security, devices, device_rules, gpus, unset_env, annotations, label_files;

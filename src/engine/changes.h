@@ -30,6 +30,9 @@ int ctr_read_only(const struct engine *g, struct arena *a, const struct ctr *c, 
                   struct err *e);
 /* Its upper directory, for reading. */
 int ctr_upper(const struct engine *g, const struct ctr *c, struct err *e);
-/* Its root: of one that is up its init's, else mounted for us, with the container's lock in
- * *ret_lock (else -1), so that nobody starts it meanwhile. Both are the caller's to close. */
+/* Its root: of one that is up its init's, with owners as the host has them (ctr_owners()); else
+ * mounted for us, with owners as the container has them, and the container's lock in *ret_lock
+ * (else -1), so that nobody starts it meanwhile. Both are the caller's to close. */
 int ctr_root(struct engine *g, const struct ctr *c, int *ret_root, int *ret_lock, struct err *e);
+/* The mappings of its user namespace, in a; none where it has none. */
+struct id_owners ctr_owners(struct arena *a, const struct ctr *c);

@@ -13,6 +13,7 @@
 #include "engine/changes.h"
 #include "image/tree-tar.h"
 #include "image/tree-untar.h"
+#include "kernel/caps.h"
 #include "kernel/resolve.h"
 
 #define CHUNK (256u << 10)
@@ -24,6 +25,7 @@ struct side {
         int dir;          /* what is to be read or written in */
         const char *name; /* in it; NULL: all of dir */
         bool is_dir;
+        struct id_owners owners; /* of a container that runs in a user namespace */
 };
 struct copy {
         struct engine *g;
@@ -73,8 +75,10 @@ static int side_open(struct copy *c, struct side *s, struct err *e)
         if (s->place->ctr) {
                 if (ctr_root(c->g, s->place->ctr, &s->root, &s->lock, e) < 0)
                         return -1;
-                if (s->lock < 0)
-                        return 0; /* what it has mounted decides */
+                if (s->lock < 0) { /* what it has mounted decides */
+                        s->owners = ctr_owners(&c->a, s->place->ctr);
+                        return 0;
+                }
                 return check_mounts(c, s, e) < 0 ? -1 : check_writable(c, s, e);
         }
         s->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -217,6 +221,7 @@ static int from_tree(struct copy *c, struct err *e)
                               .only = c->from.name,
                               .as = streams ? NULL : c->to.name,
                               .cross = true,
+                              .owners = &c->from.owners,
                               .put = streams ? tree_tar_to_fd : to_untar,
                               .ctx = streams ? (void *)&out : c };
         int r = tree_tar_write(&t, e);
@@ -245,6 +250,24 @@ static int make_renamed(struct copy *c, struct err *e)
         return 0;
 }
 
+/* Root of the host is nobody in a user namespace, and can't own a file there even for a moment. */
+static int unpack(struct copy *c, struct err *e)
+{
+        const struct id_owners *o = &c->to.owners;
+        uint32_t uid, gid;
+        bool other = id_to_host(&o->uids, 0, &uid) && id_to_host(&o->gids, 0, &gid);
+        int r;
+
+        if (other && (r = caps_act_as(uid, gid)) < 0)
+                return err_sys(e, r, "cannot act as the container's root");
+        r = c->from.place->path ? from_tree(c, e) : from_stream(c, e);
+        if (r == 0)
+                r = untar_finish(c->untar, e);
+        if (other)
+                caps_act_as(geteuid(), getegid());
+        return r;
+}
+
 static int transfer(struct copy *c, struct err *e)
 {
         bool host = !c->to.place->ctr;
@@ -259,9 +282,8 @@ static int transfer(struct copy *c, struct err *e)
                              : host        ? UNTAR_STRANGERS
                                            : UNTAR_INSIDE,
                              host ? geteuid() : 0, host ? getegid() : 0);
-        r = c->from.place->path ? from_tree(c, e) : from_stream(c, e);
-        if (r == 0)
-                r = untar_finish(c->untar, e);
+        untar_owners(c->untar, &c->to.owners);
+        r = unpack(c, e);
         untar_free(c->untar);
         return r;
 }

@@ -110,10 +110,18 @@ int ctr_root(struct engine *g, const struct ctr *c, int *ret_root, int *ret_lock
         if (ctr_is_up(&s))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s", c->name,
                                ctr_status_names[s.status]);
-        if (ctr_mount(g, c, ret_root, e) < 0)
+        if (ctr_mount(g, c, false, ret_root, e) < 0)
                 return -1;
         *ret_lock = TAKE_FD(lock);
         return 0;
+}
+
+struct id_owners ctr_owners(struct arena *a, const struct ctr *c)
+{
+        struct userns u;
+
+        userns_read(a, c->record, &u);
+        return (struct id_owners){ u.uids, u.gids };
 }
 
 /* ---- differences ---- */
@@ -324,11 +332,14 @@ int ctr_differences(struct engine *g, struct arena *a, const struct ctr *c, stru
 int ctr_export(struct engine *g, const struct ctr *c, int out, struct err *e)
 {
         int root = -1, lock = -1, r;
+        AUTO_ARENA a = { 0 };
+        struct id_owners owners = ctr_owners(&a, c);
         struct tree_tar t = { .latest = INT64_MAX, .put = tree_tar_to_fd, .ctx = &out };
 
         if (ctr_root(g, c, &root, &lock, e) < 0)
                 return err_in(e, "cannot export container \"%s\"", c->name);
         t.dir = root;
+        t.owners = lock < 0 ? &owners : NULL;
         r = tree_tar_write(&t, e);
         fd_close(root);
         fd_close(lock);

@@ -20,6 +20,7 @@
 #include "image/snapshot.h"
 #include "image/store-container.h"
 #include "kernel/signals.h"
+#include "oci/id-map.h"
 
 #define DEFAULT_STOP_TIMEOUT_MS 10000
 #define NAME_TRIES 10
@@ -34,6 +35,7 @@ struct creation {
         struct sandbox box;
         bool name_taken;         /* index and name */
         struct standby *standby; /* its monitor; NULL: it is not to be started */
+        int ranges;              /* the lock of userns.h, U1; or -1 */
 };
 
 static const char *const network_names[NETWORK_MAX] = { "none", "host", "container" };
@@ -100,6 +102,42 @@ static int merge_labels(struct run *r, struct err *e)
         return 0;
 }
 
+/* ---- its user namespace ---- */
+
+/* The image is looked at as it is on disk: users, groups and owners there are those inside. */
+static int mount_image(struct run *r, struct err *e)
+{
+        struct snapshot n = {
+                .layers = &r->image.layers, .upper = -1, .work = -1, .userns = -1, .run = r->p->run
+        };
+
+        return snapshot_mount(r->store, &n, &r->root, e) < 0
+                       ? err_in(e, "image \"%s\"", r->s->image)
+                       : 0;
+}
+
+static int settle_userns(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+        struct userns *u = &c->box.userns;
+
+        if (u->mode == USERNS_HOST)
+                return 0;
+        if (mount_image(r, e) < 0 || userns_settle(r->store, c->a, r->root, u, &c->ranges, e) < 0)
+                return -1;
+        r->userns = id_map_userns(&u->uids, &u->gids, e);
+        return r->userns < 0 ? -1 : 0;
+}
+
+/* Its record has them now. */
+static int release_ranges(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+
+        c->ranges = fd_close(c->ranges);
+        return 0;
+}
+
 /* ---- its root ---- */
 
 /* Mounted with its upper directory at once: `run` starts it with this mount. */
@@ -114,7 +152,7 @@ static int mount_root(struct run *r, struct err *e)
         struct snapshot n = { .layers = &r->image.layers,
                               .upper = upper,
                               .work = work,
-                              .userns = -1,
+                              .userns = r->userns,
                               .upper_new = true,
                               .volatile_ = creation_of(r)->o->auto_remove,
                               .run = r->p->run };
@@ -123,7 +161,8 @@ static int mount_root(struct run *r, struct err *e)
                 return err_sys(e, errno, "cannot open the container's upper directory");
         if (snapshot_mount(r->store, &n, &r->mount, e) < 0)
                 return err_in(e, "image \"%s\"", r->s->image);
-        r->root = fcntl(r->mount, F_DUPFD_CLOEXEC, 0);
+        if (r->root < 0)
+                r->root = fcntl(r->mount, F_DUPFD_CLOEXEC, 0);
         r->root_path = "rootfs";
         return r->root < 0 ? err_sys(e, errno, "cannot open the root") : 0;
 }
@@ -270,11 +309,28 @@ static int settle(struct run *r, struct err *e)
         return workspace_settle(&r->workspace, buf_str(&text), text.len, c->standby, e);
 }
 
+/* Its /proc could be neither mounted nor bound: the host's shows all of the host's processes. */
+static int check_pid(const struct sandbox *s, struct err *e)
+{
+        const struct ns_choice *pid = &s->ns[KIND_PID], *user = &s->ns[KIND_USER];
+
+        if (s->userns.mode == USERNS_HOST || pid->mode != MODE_CONTAINER ||
+            str_eq0(user->container, pid->container))
+                return 0;
+        err_set(e, ERR_INVALID,
+                "--pid=container: with a user namespace that is not that container's");
+        return err_hint(e, "add --userns=container:%.12s", pid->container);
+}
+
 static int join_others(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
 
-        return ctr_join(c->g, c->a, &c->box, e);
+        if (ctr_join(c->g, c->a, &c->box, e) < 0)
+                return -1;
+        if (c->box.userns.mode == USERNS_CONTAINER)
+                c->box.userns.from = c->box.ns[KIND_USER].container;
+        return check_pid(&c->box, e);
 }
 
 static int place(struct run *r, struct err *e)
@@ -315,6 +371,7 @@ static const struct step create_steps[] = {
         { .make = start_monitor, .undo = dismiss_monitor },
         { .make = hold_image, .undo = release_image },
         { .make = step_workspace, .undo = undo_workspace },
+        { .make = settle_userns },
         { .make = mount_root },
         { .make = make_files },
         { .make = make_volumes },
@@ -323,6 +380,7 @@ static const struct step create_steps[] = {
         { .make = fill_ctr },
         { .make = merge_labels },
         { .make = take_name, .undo = release_name },
+        { .make = release_ranges },
         { .make = write_bundle },
         { .make = settle },
         {},
@@ -349,7 +407,9 @@ static void made_done(struct made *m)
 static int create(struct engine *g, struct arena *a, const struct ctr_options *o,
                   struct standby *standby, struct ctr *ret, struct made *made, struct err *e)
 {
-        struct creation c = { .g = g, .o = o, .a = a, .box = o->box, .standby = standby };
+        struct creation c = {
+                .g = g, .o = o, .a = a, .box = o->box, .standby = standby, .ranges = -1
+        };
         size_t n;
         int status;
 
@@ -359,7 +419,8 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
                               .sweep_later = standby != NULL,
                               .workspace = WORKSPACE_INIT,
                               .mount = -1,
-                              .root = -1 };
+                              .root = -1,
+                              .userns = -1 };
         c.ctr = (struct ctr){ .id = id_make(a),
                               .created_ns = clock_now_ns(),
                               .tty = o->box.tty,
@@ -385,6 +446,7 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
                 workspace_close(&c.run.workspace);
                 *ret = c.ctr;
         }
+        fd_close(c.ranges);
         run_done(&c.run);
         return status;
 }

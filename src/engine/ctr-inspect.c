@@ -260,6 +260,33 @@ static bool has_namespace(const struct inspection *i, const char *type)
         return false;
 }
 
+static void put_map(const char *name, const struct id_mappings *m, struct json_writer *w)
+{
+        AUTO_ARENA a = { 0 };
+
+        json_open(w, name, '[');
+        for (size_t i = 0; i < m->n; i++)
+                json_put_str(w, NULL,
+                             arena_printf(&a, "%u:%u:%u", m->v[i].container_id, m->v[i].host_id,
+                                          m->v[i].size));
+        json_close(w, ']');
+}
+
+/* podman's; where there is no user namespace it is left out. */
+static void put_id_mappings(const struct inspection *i, struct json_writer *w)
+{
+        AUTO_ARENA a = { 0 };
+        struct userns u;
+
+        userns_read(&a, i->c->record, &u);
+        if (u.mode == USERNS_HOST)
+                return;
+        json_open(w, "IDMappings", '{');
+        put_map("UidMap", &u.uids, w);
+        put_map("GidMap", &u.gids, w);
+        json_close(w, '}');
+}
+
 static void put_resources(const struct inspection *i, struct json_writer *w)
 {
         static const struct {
@@ -297,6 +324,7 @@ static void put_host_config(const struct inspection *i, struct json_writer *w)
         json_put_str(w, "NetworkMode", i->c->network);
         json_put_str(w, "UsernsMode", has_namespace(i, "user") ? "private" : "");
         put_log(i, w);
+        put_id_mappings(i, w);
         json_open(w, "PortBindings", '{');
         json_close(w, '}');
         json_open(w, "RestartPolicy", '{');

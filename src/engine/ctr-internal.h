@@ -15,7 +15,7 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
 /* The record again, its name replaced by c's. */
 void ctr_record_again(const struct ctr *c, struct buf *out);
 /* Its root, upper directory and all, as a detached mount. */
-int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *e);
+int ctr_mount(struct engine *g, const struct ctr *c, bool mapped, int *ret_root, struct err *e);
 /* A monitor that gets ready while its container is being made (monitor/begin.h). */
 struct standby {
         pid_t pid;

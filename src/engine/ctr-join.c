@@ -10,7 +10,7 @@
 
 #define OCI_CONFIG_MAX (16u << 20)
 
-static const char *const members[KIND_MAX] = { "pid", "ipc", "uts", "cgroup", "network" };
+static const char *const members[KIND_MAX] = { "pid", "ipc", "uts", "cgroup", "network", "user" };
 
 /* Init of the container that text names. */
 static int find_init(struct engine *g, struct arena *a, const char *text, struct ctr *ret,
@@ -62,10 +62,10 @@ static void put_namespaces(const struct json *list, const struct ns_choice *now,
         json_open(w, "namespaces", '[');
         for (uint32_t i = 0; i < list->n; i++) {
                 const char *type = json_str(json_get(&list->items[i], "type"), "");
-                const char *path = NULL;
+                const char *path = json_str(json_get(&list->items[i], "path"), NULL);
 
                 for (int k = 0; k < KIND_MAX; k++)
-                        if (str_eq(members[k], type))
+                        if (str_eq(members[k], type) && now[k].path)
                                 path = now[k].path;
                 json_open(w, NULL, '{');
                 json_put_str(w, "type", type);

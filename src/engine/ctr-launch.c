@@ -15,6 +15,7 @@
 #include "image/helper.h"
 #include "image/snapshot.h"
 #include "monitor/monitor.h"
+#include "oci/id-map.h"
 
 /* ---- the lock (E1) ---- */
 
@@ -51,11 +52,25 @@ int ctr_lock(const struct engine *g, const struct ctr *c, struct err *e)
 
 /* ---- the root ---- */
 
-int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *e)
+/* The mappings of its record as a namespace; -1 where it has none. */
+static int open_userns(const struct ctr *c, int *ret, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        struct userns u;
+
+        *ret = -1;
+        userns_read(&a, c->record, &u);
+        if (u.mode == USERNS_HOST)
+                return 0;
+        *ret = id_map_userns(&u.uids, &u.gids, e);
+        return *ret < 0 ? -1 : 0;
+}
+
+int ctr_mount(struct engine *g, const struct ctr *c, bool mapped, int *ret_root, struct err *e)
 {
         AUTO_FD int dir = ctr_dir(g, c->id, e);
+        AUTO_FD int userns = -1;
         struct snapshot n = { .layers = &c->layers,
-                              .userns = -1,
                               .volatile_ = c->auto_remove,
                               .run = g->places.run };
 
@@ -66,8 +81,11 @@ int ctr_mount(struct engine *g, const struct ctr *c, int *ret_root, struct err *
         if (upper < 0 || work < 0)
                 return err_sys(e, errno, "cannot open container \"%.12s\"'s upper directory",
                                c->id);
+        if (mapped && open_userns(c, &userns, e) < 0)
+                return -1;
         n.upper = upper;
         n.work = work;
+        n.userns = userns;
         return snapshot_mount(g->store, &n, ret_root, e);
 }
 
@@ -173,7 +191,7 @@ int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *
                                ctr_status_names[state.status]);
         if (root < 0 && ctr_rejoin(g, c, lock, e) < 0)
                 return -1;
-        if (mount < 0 && ctr_mount(g, c, &mount, e) < 0)
+        if (mount < 0 && ctr_mount(g, c, true, &mount, e) < 0)
                 return -1;
         unlinkat(lock, CTR_STOPPED, 0);
         return launch_locked(g, c, lock, s, mount, attach, e);

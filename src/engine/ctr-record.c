@@ -60,6 +60,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         secrets_record(c->secrets, &w);
         ctr_join_record(box, &w);
         ctr_asked_write(o, box, &w);
+        userns_record(&box->userns, &w);
         json_close(&w, '}');
         buf_putc(out, '\n');
 }

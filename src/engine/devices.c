@@ -44,10 +44,11 @@ static void put(struct arena *a, struct devices *d, const struct device_row *row
         *add_row(a, d) = *row;
 }
 
-static void put_found(struct arena *a, struct devices *d, const struct stat *st, const char *inside,
-                      const char *access)
+static void put_found(struct arena *a, struct devices *d, const struct stat *st, const char *host,
+                      const char *inside, const char *access)
 {
-        const struct device_row row = { .path = arena_strdup(a, inside),
+        const struct device_row row = { .host = arena_strdup(a, host),
+                                        .path = arena_strdup(a, inside),
                                         .access = access,
                                         .mode = st->st_mode,
                                         .number = st->st_rdev,
@@ -88,7 +89,7 @@ static int add_tree(struct arena *a, struct devices *d, const char *host, const 
                 if (entry->d_name[0] == '.' || is_own(to) || lstat(from, &st) < 0)
                         continue;
                 if (is_device(&st))
-                        put_found(a, d, &st, to, access);
+                        put_found(a, d, &st, from, to, access);
                 else if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX)
                         add_tree(a, d, from, to, access, depth + 1);
         }
@@ -114,7 +115,7 @@ int devices_add(struct arena *a, struct devices *d, const char *host, const char
         }
         if (!is_device(&st))
                 return err_set(e, ERR_INVALID, "\"%s\" is no device", host);
-        put_found(a, d, &st, inside, access);
+        put_found(a, d, &st, host, inside, access);
         return 0;
 }
 
@@ -176,6 +177,14 @@ int devices_take(struct arena *a, const struct sandbox *s, struct devices *ret, 
 static const char *type_of(const struct device_row *row)
 {
         return S_ISBLK(row->mode) ? "b" : "c";
+}
+
+void devices_bind(struct arena *a, const struct devices *d, struct mounts *m)
+{
+        static const char *const options[] = { "nosuid", "noexec", NULL };
+
+        for (size_t i = 0; i < d->n; i++)
+                mounts_bind(a, m, d->v[i].host, d->v[i].path, options);
 }
 
 void devices_write(const struct devices *d, struct json_writer *w)

@@ -12,6 +12,7 @@
 #include "engine/sandbox.h"
 
 struct device_row {
+        const char *host;   /* where it was found */
         const char *path;   /* in the container */
         const char *access; /* of "rwm" */
         mode_t mode;        /* with its type */
@@ -46,6 +47,8 @@ bool cdi_is_name(const char *text);
 /* What the CDI files of /etc/cdi and /var/run/cdi say of it. cdi.c */
 int cdi_add(struct arena *a, const char *name, struct devices *d, struct mounts *m, struct err *e);
 
+/* In a user namespace nobody makes a node: those of the host are bound. */
+void devices_bind(struct arena *a, const struct devices *d, struct mounts *m);
 /* "devices" of "linux"; "devices" of "resources"; "hooks". */
 void devices_write(const struct devices *d, struct json_writer *w);
 void devices_write_rules(const struct devices *d, struct json_writer *w);

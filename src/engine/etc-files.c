@@ -179,7 +179,8 @@ static int bind_in_roots(struct arena *a, const struct sandbox *s, const struct 
                                        "--chrootdirs: \"%s\" is not an absolute path", dir);
                 if (!mounts_has(m, path))
                         mounts_bind(a, m, arena_printf(a, "%s/%s", w->path, etc_files[i].name),
-                                    arena_strdup(a, path), options);
+                                    arena_strdup(a, path), options)
+                                ->stored = true;
         }
         return 0;
 }
@@ -200,7 +201,8 @@ int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace 
                 if (make_file(s, w, i, dry, e) < 0)
                         return -1;
                 mounts_bind(a, m, arena_printf(a, "%s/%s", w->path, etc_files[i].name),
-                            etc_files[i].destination, options);
+                            etc_files[i].destination, options)
+                        ->stored = true;
                 if (bind_in_roots(a, s, w, i, options, m, e) < 0)
                         return -1;
         }

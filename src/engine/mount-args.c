@@ -15,7 +15,8 @@ struct wish {
         const char *option; /* "--mount", for errors */
         enum mount_kind kind;
         const char *source, *destination, *propagation, *subpath;
-        bool read_only, flat, nocopy;
+        bool read_only, flat, nocopy, idmap;
+        struct id_mappings uids, gids;
         struct strings options; /* passed on as they stand */
 };
 
@@ -84,7 +85,49 @@ static int take_overlay(struct wish *w, const char *name, struct err *e)
 
 static int take_idmap(struct wish *w, const char *name, struct err *e)
 {
-        return refused(w, name, "id-mapped mounts come with user namespaces, later", e);
+        w->idmap = true;
+        return 0;
+}
+
+/* "0-1000-10#10-2000-1": on disk, as it is seen, how many. */
+static int take_triples(struct wish *w, const char *text, struct id_mappings *m, struct err *e)
+{
+        const char *at = text, *part;
+        size_t len;
+
+        while (str_next(&at, '#', &part, &len)) {
+                char *map = arena_strndup(w->a, part, len);
+
+                for (char *c = map; *c; c++)
+                        if (*c == '-')
+                                *c = ':';
+                if (userns_parse_map(w->a, w->option, map, m, e) < 0)
+                        return err_hint(e, "idmap=uids=ON_DISK-SEEN-SIZE#...;gids=...");
+        }
+        return 0;
+}
+
+/* podman's "uids=...;gids=..." */
+static int take_idmap_maps(struct wish *w, const char *text, struct err *e)
+{
+        const char *at = text, *part, *value;
+        size_t len;
+
+        w->idmap = true;
+        while (str_next(&at, ';', &part, &len)) {
+                const char *one = arena_strndup(w->a, part, len);
+                bool uids = (value = str_after(one, "uids=")) != NULL;
+
+                if (!uids && !(value = str_after(one, "gids=")))
+                        return err_set(e, ERR_INVALID,
+                                       "%s: idmap: \"%s\" is neither uids= nor gids=", w->option,
+                                       one);
+                if (take_triples(w, value, uids ? &w->uids : &w->gids, e) < 0)
+                        return -1;
+        }
+        if (w->uids.n && w->gids.n)
+                return 0;
+        return err_set(e, ERR_INVALID, "%s: idmap needs both uids= and gids=", w->option);
 }
 
 static const struct {
@@ -119,6 +162,10 @@ static const struct {
 /* 1: it is none of them. */
 static int take_shared(struct wish *w, const char *name, struct err *e)
 {
+        const char *maps = str_after(name, "idmap=");
+
+        if (maps)
+                return take_idmap_maps(w, maps, e);
         for (size_t i = 0; i < ARRAY_SIZE(shared_options); i++)
                 if (str_eq(shared_options[i].name, name))
                         return shared_options[i].take(w, name, e);
@@ -221,6 +268,9 @@ static int put_row(struct wish *w, struct mounts *m, struct err *e)
         row->subpath = w->subpath;
         row->nocopy = w->nocopy;
         row->read_only = w->read_only;
+        row->idmap = w->idmap && !is_new(w);
+        row->uids = w->uids;
+        row->gids = w->gids;
         put_options(w, row);
         return 0;
 }
@@ -395,6 +445,7 @@ static const struct {
         { "volume-subpath", take_subpath },
         { "subpath", take_subpath },
         { "relabel", take_relabel_key },
+        { "idmap", take_idmap_maps },
         { "consistency", take_consistency },
 };
 
@@ -433,7 +484,7 @@ static int take_field(struct wish *w, char *field, struct err *e)
         if (eq)
                 *eq = 0;
         for (size_t i = 0; i < ARRAY_SIZE(mount_keys); i++)
-                if (str_eq(mount_keys[i].name, field))
+                if (str_eq(mount_keys[i].name, field) && (eq || !str_eq(field, "idmap")))
                         return eq ? mount_keys[i].take(w, eq + 1, e)
                                   : err_set(e, ERR_INVALID, "--mount: %s needs a value", field);
         return take_flag(w, field, eq ? eq + 1 : NULL, e);
@@ -465,6 +516,13 @@ int mounts_given(struct arena *a, const struct sandbox *s, struct mounts *m, str
         for (size_t i = 0; i < s->tmpfs.n; i++)
                 if (add_tmpfs(a, s->tmpfs.v[i], m, e) < 0)
                         return -1;
+        for (size_t i = 0; i < m->n; i++)
+                if (m->v[i].idmap && m->v[i].uids.n == 0 && s->userns.mode == USERNS_HOST) {
+                        err_set(e, ERR_INVALID,
+                                "idmap on \"%s\": without a user namespace it needs mappings",
+                                m->v[i].destination);
+                        return err_hint(e, "idmap=uids=ON_DISK-SEEN-SIZE;gids=..., or --userns");
+                }
         for (size_t i = 0; !s->image && i < m->n; i++)
                 if (m->v[i].kind == MOUNT_VOLUME || m->v[i].kind == MOUNT_IMAGE)
                         return err_set(e, ERR_UNSUPPORTED,

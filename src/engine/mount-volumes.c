@@ -82,6 +82,7 @@ static int make_volume(struct arena *a, const struct workspace *w, struct store 
 {
         const char *name;
 
+        row->stored = true;
         if (row->source) /* another container's (ctr-join.c) */
                 return 0;
         if (*row->volume) {

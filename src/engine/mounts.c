@@ -22,6 +22,10 @@ static const struct fixed always[] = {
           "devpts",
           { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
 };
+/* Only the owner of process numbers may mount them; bound, they are the host's for anyway. */
+static const struct fixed proc_host = {
+        "/proc", "bind", "/proc", { "rbind", "nosuid", "noexec", "nodev" }
+};
 /* Two that go with the IPC namespace. */
 static const struct fixed ipc_own[] = {
         { "/dev/shm", "tmpfs", "shm", { "nosuid", "noexec", "nodev", "mode=1777" } },
@@ -75,8 +79,8 @@ bool mounts_has(const struct mounts *m, const char *destination)
         return false;
 }
 
-void mounts_bind(struct arena *a, struct mounts *m, const char *source, const char *destination,
-                 const char *const *options)
+struct mount_row *mounts_bind(struct arena *a, struct mounts *m, const char *source,
+                              const char *destination, const char *const *options)
 {
         struct mount_row *row = mounts_add(a, m);
 
@@ -87,6 +91,7 @@ void mounts_bind(struct arena *a, struct mounts *m, const char *source, const ch
         settings_push(a, &row->options, "rprivate");
         for (; *options; options++)
                 settings_push(a, &row->options, *options);
+        return row;
 }
 
 /* With a copy of what the image has there, and its mode. */
@@ -135,6 +140,34 @@ static void put_fixed(struct json_writer *w, const struct fixed *m, bool writabl
         json_close(w, '}');
 }
 
+/* Whether the container has a user namespace of its own and this one is not that one's: what shows
+ * it can't be mounted inside, only bound. */
+static bool is_foreign(const struct sandbox *s, enum ns_kind kind)
+{
+        const struct ns_choice *n = &s->ns[kind], *user = &s->ns[KIND_USER];
+
+        if (s->userns.mode == USERNS_HOST || n->mode == MODE_PRIVATE)
+                return false;
+        return n->mode == MODE_HOST || !str_eq0(user->container, n->container);
+}
+
+/* Terminals are the group tty's, where the container has it. */
+static void put_basic(const struct sandbox *s, const struct fixed *f, struct json_writer *w)
+{
+        const struct fixed *proc = is_foreign(s, KIND_PID) ? &proc_host : &always[0];
+        struct fixed pts = *f;
+        uint32_t id;
+
+        if (f == &always[0])
+                f = proc;
+        if (str_eq(f->type, "devpts") && s->userns.mode != USERNS_HOST &&
+            !id_to_host(&s->userns.gids, 5, &id)) {
+                pts.options[5] = NULL;
+                f = &pts;
+        }
+        put_fixed(w, f, false, NULL);
+}
+
 /* What the host has none of (mqueue on a small one) can't be shared. */
 static void put_ipc(const struct sandbox *s, const struct mounts *m, struct json_writer *w)
 {
@@ -146,13 +179,17 @@ static void put_ipc(const struct sandbox *s, const struct mounts *m, struct json
         for (size_t i = 0; i < ARRAY_SIZE(ipc_own); i++) {
                 const struct fixed *f = host ? &ipc_host[i] : &ipc_own[i];
 
+                if (i == 1 && !host && is_foreign(s, KIND_IPC))
+                        continue;
                 if (!mounts_has(m, f->destination) && (!host || access(f->source, F_OK) == 0))
                         put_fixed(w, f, false, !host && i == 0 ? size : NULL);
         }
 }
 
-static void put_row(struct json_writer *w, const struct mount_row *m)
+static void put_row(const struct sandbox *s, struct json_writer *w, const struct mount_row *m)
 {
+        bool mapped = m->idmap || (m->stored && s->userns.mode != USERNS_HOST);
+
         json_open(w, NULL, '{');
         json_put_str(w, "destination", m->destination);
         json_put_str(w, "type", m->type);
@@ -160,7 +197,11 @@ static void put_row(struct json_writer *w, const struct mount_row *m)
         json_open(w, "options", '[');
         for (size_t i = 0; i < m->options.n; i++)
                 json_put_str(w, NULL, m->options.v[i]);
+        if (mapped)
+                json_put_str(w, NULL, "idmap");
         json_close(w, ']');
+        if (m->uids.n)
+                userns_write(&(struct userns){ .uids = m->uids, .gids = m->gids }, w);
         json_close(w, '}');
 }
 
@@ -188,15 +229,16 @@ void mounts_write(const struct sandbox *s, bool systemd, struct mounts *m, struc
 {
         json_open(w, "mounts", '[');
         for (size_t i = 0; i < ARRAY_SIZE(always); i++)
-                put_fixed(w, &always[i], false, NULL);
+                put_basic(s, &always[i], w);
         put_ipc(s, m, w);
-        put_fixed(w, &sys[s->network], s->privileged, NULL);
+        put_fixed(w, &sys[is_foreign(s, KIND_NETWORK) ? NETWORK_HOST : s->network], s->privileged,
+                  NULL);
         put_fixed(w, &cgroups, may_change_cgroup(s, systemd), NULL);
         for (size_t i = 0; !s->rootfs && !s->image && i < ARRAY_SIZE(host_only); i++)
                 put_fixed(w, &host_only[i], false, NULL);
         if (m->n)
                 qsort(m->v, m->n, sizeof *m->v, by_depth);
         for (size_t i = 0; i < m->n; i++)
-                put_row(w, &m->v[i]);
+                put_row(s, w, &m->v[i]);
         json_close(w, ']');
 }

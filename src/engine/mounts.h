@@ -32,6 +32,9 @@ struct mount_row {
         unsigned prepared;      /* its number among them (below), from 1; 0: it is none */
         struct strings options; /* as in config.json */
         bool read_only, nocopy;
+        bool stored; /* of the store: owners are those inside, whatever the user namespace */
+        bool idmap;  /* so is what the caller mounts, or by these mappings */
+        struct id_mappings uids, gids;
 };
 struct mounts {
         struct mount_row *v;
@@ -44,9 +47,9 @@ struct mount_row *mounts_add(struct arena *a, struct mounts *m);
 bool mounts_has(const struct mounts *m, const char *destination);
 void mounts_done(struct mounts *m); /* lets go of volumes */
 
-/* A bind of source, its options ended by NULL. */
-void mounts_bind(struct arena *a, struct mounts *m, const char *source, const char *destination,
-                 const char *const *options);
+/* A bind of source, its options ended by NULL; the row, for more to be said of it. */
+struct mount_row *mounts_bind(struct arena *a, struct mounts *m, const char *source,
+                              const char *destination, const char *const *options);
 /* What --volume, --mount and --tmpfs say, checked; volumes have no source yet. */
 int mounts_given(struct arena *a, const struct sandbox *s, struct mounts *m, struct err *e);
 /* tmpfs where nothing else is mounted: for --read-only, and (systemd) what systemd writes to. */

@@ -14,6 +14,7 @@ static const struct {
         [KIND_UTS] = { "uts", "uts", "uts", NULL, true },
         [KIND_CGROUP] = { "cgroupns", "cgroup", "cgroup", NULL, false },
         [KIND_NETWORK] = { "network", "network", "net", "none", true },
+        [KIND_USER] = { "userns", "user", "user", NULL, true },
 };
 
 static int refuse(enum ns_kind kind, const char *text, struct err *e)

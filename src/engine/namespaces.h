@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "codec/json.h"
 
-enum ns_kind { KIND_PID, KIND_IPC, KIND_UTS, KIND_CGROUP, KIND_NETWORK, KIND_MAX };
+enum ns_kind { KIND_PID, KIND_IPC, KIND_UTS, KIND_CGROUP, KIND_NETWORK, KIND_USER, KIND_MAX };
 enum ns_mode { MODE_PRIVATE, MODE_HOST, MODE_CONTAINER };
 
 struct ns_choice {
@@ -15,7 +15,7 @@ struct ns_choice {
 };
 
 /* text: what --pid, --ipc, --uts, --cgroupns or --network says; NULL: private. What the kind can't
- * be is an error that says why. */
+ * be is an error that says why. KIND_USER follows from userns.h, which knows more modes. */
 int namespaces_parse(struct arena *a, enum ns_kind kind, const char *text, struct ns_choice *ret,
                      struct err *e);
 /* That of the process pid. */

@@ -88,7 +88,8 @@ static int bind_file(struct run *r, const char *name, const struct buf *text, st
 
         mounts_bind(&r->arena, &r->mounts,
                     arena_printf(&r->arena, "%s/%s", r->workspace.path, path),
-                    arena_printf(&r->arena, "/%s", path), options);
+                    arena_printf(&r->arena, "/%s", path), options)
+                ->stored = true;
         if (r->plan)
                 return 0;
         AUTO_FD int fd =

@@ -125,12 +125,15 @@ static int put_linux(const struct config *c, struct json_writer *w, struct err *
         json_open(w, "linux", '{');
         json_put_str(w, "cgroupsPath", path);
         namespaces_write(s->ns, w);
+        if (s->userns.mode != USERNS_HOST)
+                userns_write(&s->userns, w);
         json_open(w, "resources", '{');
         devices_write_rules(&c->devices, w);
         if (limits_write(s, w, e) < 0)
                 return -1;
         json_close(w, '}');
-        devices_write(&c->devices, w);
+        if (s->userns.mode == USERNS_HOST)
+                devices_write(&c->devices, w);
         if (limits_write_sysctl(&s->limits, w, e) < 0 || put_personality(s->personality, w, e) < 0)
                 return -1;
         if (security_write(&c->security, w, e) < 0)
@@ -161,6 +164,23 @@ static int put_annotations(const struct run *r, struct json_writer *w, struct er
         return 0;
 }
 
+/* Groups that the image gives a user and the user namespace has not are none of its; those that
+ * the caller adds are for the runtime to refuse. */
+static void keep_mapped(const struct sandbox *s, struct arena *a, struct user *u)
+{
+        uint32_t *gids, host;
+        size_t n = 0;
+
+        if (s->userns.mode == USERNS_HOST || s->group_add.n)
+                return;
+        gids = arena_array(a, uint32_t, u->ngids + 1);
+        for (size_t i = 0; i < u->ngids; i++)
+                if (id_to_host(&s->userns.gids, u->gids[i], &host))
+                        gids[n++] = u->gids[i];
+        u->gids = gids;
+        u->ngids = n;
+}
+
 static int decide(struct run *r, struct arena *a, struct config *c, struct err *e)
 {
         const struct sandbox *s = r->s;
@@ -170,10 +190,13 @@ static int decide(struct run *r, struct arena *a, struct config *c, struct err *
                 return err_in(e, s->user ? "--user" : "the image's user");
         if (passwd_add(r, &c->user, e) < 0)
                 return -1;
-        return security_take(a, s, &c->security, e) < 0 ||
-                               devices_take(a, s, &c->devices, &r->mounts, e) < 0
-                       ? -1
-                       : 0;
+        keep_mapped(s, a, &c->user);
+        if (security_take(a, s, &c->security, e) < 0 ||
+            devices_take(a, s, &c->devices, &r->mounts, e) < 0)
+                return -1;
+        if (s->userns.mode != USERNS_HOST)
+                devices_bind(a, &c->devices, &r->mounts);
+        return 0;
 }
 
 static int put_names(const struct sandbox *s, struct json_writer *w, struct err *e)

@@ -32,6 +32,7 @@ struct run {
         struct workspace workspace;
         int mount;             /* the root, mounted nowhere yet; or -1 */
         int root;              /* O_PATH of the root as it will be, for looking things up; or -1 */
+        int userns;            /* of the container's mappings; or -1 */
         const char *root_path; /* root.path of config.json */
         const char *bundle;
         const char *cgroups_path; /* cgroupsPath of config.json; NULL: a sandbox's */

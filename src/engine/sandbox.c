@@ -292,6 +292,7 @@ void run_done(struct run *r)
 {
         fd_close(r->mount);
         fd_close(r->root);
+        fd_close(r->userns);
         buf_done(&r->json);
         mounts_done(&r->mounts);
         arena_done(&r->arena);
@@ -303,9 +304,13 @@ int sandbox_run(const struct sandbox *s, const struct sandbox_places *p, struct 
         const struct step *steps = s->image    ? image_steps
                                    : s->rootfs ? directory_steps
                                                : host_steps;
-        struct run r = {
-                .s = s, .p = p, .plan = plan, .workspace = WORKSPACE_INIT, .mount = -1, .root = -1
-        };
+        struct run r = { .s = s,
+                         .p = p,
+                         .plan = plan,
+                         .workspace = WORKSPACE_INIT,
+                         .mount = -1,
+                         .root = -1,
+                         .userns = -1 };
         size_t n = 0;
         int status;
 

@@ -21,6 +21,7 @@
 #include "base/value.h"
 #include "engine/limits.h"
 #include "engine/namespaces.h"
+#include "engine/userns.h"
 #include "image/fetch.h"
 #include "image/pull.h"
 
@@ -50,6 +51,7 @@ struct sandbox {
         enum sandbox_network network;
         struct limits limits; /* the rest of them */
         struct ns_choice ns[KIND_MAX];
+        struct userns userns;
 
         bool privileged, init, env_host, unset_all, no_hosts;
         bool read_only_tmpfs; /* with read_only: /run, /tmp and /var/tmp are tmpfs */

@@ -174,7 +174,8 @@ static int put_file(struct work *k, const struct secret_use *u, size_t i, const 
         if (r < 0)
                 return err_sys(e, r, "cannot write \"%s/secrets/%s\"", k->w->path, name);
         mounts_bind(k->a, k->m, arena_printf(k->a, "%s/secrets/%s", k->w->path, name), u->target,
-                    options);
+                    options)
+                ->stored = true;
         return 0;
 }
 

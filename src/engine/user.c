@@ -144,3 +144,28 @@ int user_find(struct arena *a, int root, const char *text, const struct strings 
         ret->ngids = groups.n;
         return 0;
 }
+
+uint32_t user_largest(int root, uint32_t most)
+{
+        static const char *const files[] = { "etc/passwd", "etc/group" };
+        AUTO_ARENA a = { 0 };
+        uint32_t largest = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                const char *lines = user_db(&a, root, files[i]), *line;
+                size_t len;
+
+                while (str_next(&lines, '\n', &line, &len)) {
+                        const char *second = memchr(line, ':', len), *third;
+                        unsigned long id;
+
+                        third = second ? strchr(second + 1, ':') : NULL;
+                        if (!third || third >= line + len)
+                                continue;
+                        id = strtoul(third + 1, NULL, 10);
+                        if (id > largest && id <= most)
+                                largest = (uint32_t)id;
+                }
+        }
+        return largest;
+}

@@ -31,3 +31,5 @@ bool user_line(struct arena *a, const char *db, const char *name, const char *re
  * or number. */
 int user_find(struct arena *a, int root, const char *text, const struct strings *add,
               struct user *ret, struct err *e);
+/* The largest id of etc/passwd and etc/group that is at most `most`; 0 where there is none. */
+uint32_t user_largest(int root, uint32_t most);

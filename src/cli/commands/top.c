@@ -12,6 +12,7 @@
 #include "cli/commands/ctr.h"
 #include "cli/ctr-args.h"
 #include "cli/table.h"
+#include "engine/changes.h"
 #include "kernel/resolve.h"
 #include "oci/runtime.h"
 
@@ -44,7 +45,8 @@ struct process {
         pid_t pid, ns_pid, ns_ppid;
         char state, comm[64];
         int64_t stat[STAT_MAX];
-        uint32_t uid, gid, ruid, rgid;
+        uint32_t uid, gid, ruid, rgid; /* as in the container */
+        uint32_t huid;                 /* as on the host */
         const char *args;
         double elapsed;     /* s */
         const char *passwd; /* the container's; NULL: none */
@@ -138,12 +140,22 @@ static double uptime(void)
         return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static void map_ids(struct process *p, const struct id_owners *o)
+{
+        p->huid = p->uid;
+        p->uid = id_seen(&o->uids, p->uid);
+        p->ruid = id_seen(&o->uids, p->ruid);
+        p->gid = id_seen(&o->gids, p->gid);
+        p->rgid = id_seen(&o->gids, p->rgid);
+}
+
 static int read_processes(struct ctx *c, const struct engine *g, const struct ctr *ctr,
                           struct process **ret, size_t *ret_n, struct err *e)
 {
         const struct runtime rt = { .root = g->places.oci, .log = g->places.log };
         double hertz = (double)sysconf(_SC_CLK_TCK);
         AUTO_FREE pid_t *pids = NULL;
+        struct id_owners owners = ctr_owners(&c->arena, ctr);
         struct ctr_state s;
         const char *passwd;
         size_t n;
@@ -164,6 +176,7 @@ static int read_processes(struct ctx *c, const struct engine *g, const struct ct
                 if (!read_stat(p))
                         continue; /* it has ended meanwhile */
                 read_status(p);
+                map_ids(p, &owners);
                 read_args(&c->arena, p);
                 p->elapsed = uptime() - (double)p->stat[STAT_START] / hertz;
                 ++*ret_n;
@@ -235,7 +248,7 @@ TEXT(user, user_name(a, p->passwd, p->uid))
 TEXT(ruser, user_name(a, p->passwd, p->ruid))
 NUMBER(group, p->gid)
 NUMBER(rgroup, p->rgid)
-NUMBER(huser, p->uid)
+NUMBER(huser, p->huid)
 NUMBER(pid, p->ns_pid)
 NUMBER(ppid, p->ns_ppid)
 NUMBER(hpid, p->pid)
