@@ -335,6 +335,25 @@ int volume_users(struct engine *g, struct arena *a, const char *name, struct str
         return each_user(g, a, name, false, ret, e);
 }
 
+int volume_usage(struct engine *g, struct arena *a, const struct volume *v, size_t n,
+                 struct volume_usage **ret, struct err *e)
+{
+        AUTO_FD int all = open_all(g->store, e);
+        struct volume_usage *u = arena_array(a, struct volume_usage, n + 1);
+        struct ctr *c;
+        size_t nc;
+
+        if (all < 0 || ctr_list(g, a, &c, &nc, e) < 0)
+                return -1;
+        for (size_t i = 0; i < n; i++) {
+                u[i].size = store_tree_size(all, v[i].name);
+                for (size_t k = 0; k < nc; k++)
+                        u[i].users += has_volume(&c[k], v[i].name);
+        }
+        *ret = u;
+        return 0;
+}
+
 /* V2, V1 */
 static int remove_unused(struct engine *g, struct arena *a, const char *name, struct err *e)
 {

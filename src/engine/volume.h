@@ -46,6 +46,13 @@ int volume_list(struct store *s, struct arena *a, struct volume **ret, size_t *r
 /* Names of the containers whose record has it, in a. */
 int volume_users(struct engine *g, struct arena *a, const char *name, struct strings *ret,
                  struct err *e);
+/* What it takes on disk, and how many containers have it, for each of volume_list(); in a. */
+struct volume_usage {
+        uint64_t size;
+        unsigned users;
+};
+int volume_usage(struct engine *g, struct arena *a, const struct volume *v, size_t n,
+                 struct volume_usage **ret, struct err *e);
 /* ERR_STATE while a container has it; force removes those first. */
 int volume_remove(struct engine *g, const char *name, bool force, struct err *e);
 /* The directory of _data, for reading. */

@@ -21,7 +21,9 @@ static int in_use(struct store *s, const char *object, struct err *e)
         if (db_query(s, Q_USERS, &rows, e, "s", object) < 0)
                 return -1;
         while (!used && (more = db_next(&rows)) > 0)
-                used = image_in_use(s, db_text(&rows, 0), e);
+                used = str_after(db_text(&rows, 0), "container:")
+                               ? 1
+                               : image_in_use(s, db_text(&rows, 0), e);
         return more < 0 ? -1 : used;
 }
 

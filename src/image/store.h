@@ -197,7 +197,7 @@ int store_collect(struct store *s, unsigned flags, struct collected *ret, struct
 struct usage {
         struct {
                 uint64_t count, active, size, reclaimable;
-        } images, containers, volumes, blobs, stages, trash;
+        } images, containers, blobs, stages, trash;
 };
 int store_usage(struct store *s, struct usage *ret, struct err *e);
 /* Bytes on disk of dir/name and all below it; what can't be read counts as nothing. */

@@ -217,3 +217,22 @@ def test_gone_while_it_ran(engine):
     """A container that removes itself, with mounts of its monitor's: nothing is left."""
     id = engine.up("sleep", "0.2", flags=["--rm", "--mount", f"type=image,src={IMAGE},dst=/i"])
     assert eventually(lambda: not engine.dir(id).exists(), 10)
+
+def test_df_counts_them(engine):
+    engine("volume", "create", "idle").ok()
+    sh(engine, "head -c 300000 /dev/zero >/d/f", "-v", "idle:/d").ok()
+    id = engine("create", "-v", "used:/d", IMAGE, "sh", "-c", "head -c 200000 /dev/zero >/f").ok().out.strip()
+    engine("start", "-a", id).ok()
+    rows = {r["Type"]: r for r in json.loads(engine("system", "df", "--format", "json").ok().out)}
+    volumes = rows["Local Volumes"]
+    assert (volumes["Total"], volumes["Active"]) == (2, 1)
+    assert 300_000 <= volumes["RawReclaimable"] < volumes["RawSize"] < 400_000
+    stopped = rows["Containers"]
+    assert (stopped["Total"], stopped["Active"]) == (1, 0) and stopped["RawReclaimable"] >= 200_000
+    engine.up("sleep", "100", flags=("--name", "up"))
+    rows = {r["Type"]: r for r in json.loads(engine("system", "df", "--format", "json").ok().out)}
+    assert (rows["Containers"]["Total"], rows["Containers"]["Active"]) == (2, 1)
+    assert rows["Containers"]["RawReclaimable"] < rows["Containers"]["RawSize"]
+    links = {line.split()[0]: line.split()[1] for line in engine("system", "df", "-v").ok().out.splitlines()
+             if line.split()[:1] in (["idle"], ["used"])}
+    assert links == {"idle": "0", "used": "1"}

@@ -1,4 +1,5 @@
 /* berth system df: what is taken on disk. */
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -7,8 +8,10 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/system.h"
+#include "cli/ctr-args.h"
 #include "cli/image-list.h"
 #include "cli/table.h"
+#include "engine/volume.h"
 
 struct df_args {
         bool verbose;
@@ -18,7 +21,7 @@ struct df_args {
 static const struct opt opts[] = {
         STR(struct df_args, format, 0, "format", "TEMPLATE",
             "Print by a Go template such as {{.Type}}, by `table TEMPLATE`, or `json`"),
-        FLAG(struct df_args, verbose, 'v', "verbose", "Show each image"),
+        FLAG(struct df_args, verbose, 'v', "verbose", "Show each image and volume"),
         {}
 };
 
@@ -93,25 +96,68 @@ static const struct column columns[] = {
         {}
 };
 
-static int print_sums(struct store *s, const struct df_args *args, struct buf *out, struct err *e)
+/* What those that are not up have written could be given back. */
+static int sum_containers(struct ctx *c, struct engine *g, struct row *r, struct err *e)
+{
+        AUTO_FD int all = openat(store_dir(g->store), "containers",
+                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        struct ctr_state *states;
+        struct ctr *v;
+        size_t n;
+
+        if (ctr_list_brief(g, &c->arena, &v, &n, e) < 0)
+                return -1;
+        states = arena_array(&c->arena, struct ctr_state, n + 1);
+        ctr_states(g, v, n, states);
+        r->active = 0;
+        for (size_t i = 0; i < n; i++) {
+                if (ctr_is_up(&states[i]))
+                        r->active++;
+                else if (all >= 0)
+                        r->reclaimable += store_tree_size(all, v[i].id);
+        }
+        r->reclaimable = MIN(r->reclaimable, r->size);
+        return 0;
+}
+
+static int sum_volumes(struct ctx *c, struct engine *g, struct row *r, struct err *e)
+{
+        struct volume_usage *u;
+        struct volume *v;
+        size_t n;
+
+        if (volume_list(g->store, &c->arena, &v, &n, e) < 0 ||
+            volume_usage(g, &c->arena, v, n, &u, e) < 0)
+                return -1;
+        r->total = n;
+        for (size_t i = 0; i < n; i++) {
+                r->active += u[i].users > 0;
+                r->size += u[i].size;
+                r->reclaimable += u[i].users ? 0 : u[i].size;
+        }
+        return 0;
+}
+
+static int print_sums(struct ctx *c, struct engine *g, const struct df_args *args, struct buf *out,
+                      struct err *e)
 {
         struct table t = { columns, NULL };
         struct table_options o = { .format = args->format };
         struct usage u;
 
-        if (store_usage(s, &u, e) < 0)
+        if (store_usage(g->store, &u, e) < 0)
                 return -1;
         struct row rows[] = {
                 { "Images", u.images.count, u.images.active, u.images.size + u.blobs.size,
                   u.images.reclaimable + u.blobs.reclaimable },
-                { "Containers", u.containers.count, u.containers.active, u.containers.size,
-                  u.containers.reclaimable },
-                { "Local Volumes", u.volumes.count, u.volumes.active, u.volumes.size,
-                  u.volumes.reclaimable },
+                { "Containers", u.containers.count, u.containers.active, u.containers.size, 0 },
+                { .type = "Local Volumes" },
                 { "Unfinished", u.stages.count, u.stages.active, u.stages.size,
                   u.stages.reclaimable },
                 { "Being Deleted", u.trash.count, 0, u.trash.size, u.trash.reclaimable },
         };
+        if (sum_containers(c, g, &rows[1], e) < 0 || sum_volumes(c, g, &rows[2], e) < 0)
+                return -1;
         /* The last one is seldom there, and nobody's business then. */
         return table_print(&t, rows, ARRAY_SIZE(rows) - (u.trash.count == 0), sizeof *rows, &o, out,
                            e);
@@ -213,17 +259,66 @@ static int print_details(struct ctx *c, struct store *s, const struct df_args *a
         return table_print(&t, rows, n, sizeof *rows, &o, out, e);
 }
 
+/* ---- each volume ---- */
+
+struct volume_row {
+        const struct volume *v;
+        const struct volume_usage *u;
+};
+
+static const char *text_volume(struct arena *a, const void *p, const struct table_options *o)
+{
+        return ((const struct volume_row *)p)->v->name;
+}
+static const char *text_links(struct arena *a, const void *p, const struct table_options *o)
+{
+        return arena_printf(a, "%u", ((const struct volume_row *)p)->u->users);
+}
+static const char *text_volume_size(struct arena *a, const void *p, const struct table_options *o)
+{
+        return text_size(a, ((const struct volume_row *)p)->u->size);
+}
+
+static const struct column volume_columns[] = {
+        { .name = "Name", .heading = "VOLUME NAME", .text = text_volume, .shown = true },
+        { .name = "Links", .text = text_links, .shown = true },
+        { .name = "Size", .text = text_volume_size, .shown = true },
+        {}
+};
+
+static int print_volumes(struct ctx *c, struct engine *g, struct buf *out, struct err *e)
+{
+        const struct table t = { volume_columns, NULL };
+        const struct table_options o = { 0 };
+        struct volume_usage *u;
+        struct volume_row *rows;
+        struct volume *v;
+        size_t n;
+
+        if (volume_list(g->store, &c->arena, &v, &n, e) < 0 ||
+            volume_usage(g, &c->arena, v, n, &u, e) < 0)
+                return -1;
+        rows = arena_array(&c->arena, struct volume_row, n + 1);
+        for (size_t i = 0; i < n; i++)
+                rows[i] = (struct volume_row){ &v[i], &u[i] };
+        buf_puts(out, "\nLocal volumes space usage:\n\n");
+        return table_print(&t, rows, n, sizeof *rows, &o, out, e);
+}
+
 static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct df_args *args = p;
         AUTO_BUF out = { 0 };
-        struct store *s;
+        struct engine g;
         int r;
 
-        if (store_open(c->globals.root, &c->log, &s, e) < 0)
+        if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        r = args->verbose ? print_details(c, s, args, &out, e) : print_sums(s, args, &out, e);
-        store_close(s);
+        r = args->verbose ? print_details(c, g.store, args, &out, e)
+                          : print_sums(c, &g, args, &out, e);
+        if (r == 0 && args->verbose && !args->format)
+                r = print_volumes(c, &g, &out, e);
+        engine_close(&g);
         if (r == 0)
                 fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
         return r;
@@ -233,7 +328,9 @@ const struct command cmd_system_df = {
         .name = "system df",
         .help = "Show what is taken on disk, and what could be given back",
         .about = "A layer counts once, however many images have it. What no container uses can be "
-                 "given back: `berth system prune --all`. Unfinished are downloads that were "
+                 "given back: `berth system prune --all`; so can what containers that don't run "
+                 "have written, and volumes that no container has. Unfinished are downloads that "
+                 "were "
                  "interrupted, which the next pull goes on with.",
         .opts = opts,
         .needs = NEED_STORE,
