@@ -99,8 +99,12 @@ int ctr_choose(struct ctx *c, struct engine *g, const struct ctr_choice *choice,
                                choice->all      ? "all"
                                : choice->latest ? "latest"
                                                 : "filter");
+        if (chosen && choose_all(c, g, choice, ret, ret_n, e) < 0)
+                return -1;
+        if (choice->latest && *ret_n == 0 && !choice->ignore)
+                return err_set(e, ERR_NOT_FOUND, "--latest: there is no container");
         if (chosen)
-                return choose_all(c, g, choice, ret, ret_n, e);
+                return 0;
         if (add_cidfiles(c, choice, &argc, &argv, ret_missing) == 0) {
                 *ret = NULL;
                 return any(choice->cidfiles)

@@ -13,7 +13,6 @@
 
 #include "base/fd.h"
 #include "base/str.h"
-#include "kernel/sys.h"
 #include "monitor/wire.h"
 
 int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX])
@@ -81,7 +80,7 @@ int attach_open(int run, const struct attach *a, struct err *e)
 
 struct session {
         const struct attach *a;
-        int sock, pidfd, signals;
+        int sock, run, signals;
         char keys[DETACH_KEYS_MAX];
         int nkeys, matched;                            /* detach keys typed so far */
         bool in_open;                                  /* our stdin has more, as far as we know */
@@ -185,6 +184,17 @@ static void take_packet(struct session *s)
         }
 }
 
+/* By way of the monitor: it knows which process is the container's in this life. */
+static void forward(int run, int sig)
+{
+        const struct wire_request q = {
+                .op = WIRE_SIGNAL, .signal = sig, .timeout_ms = -1, .why = "a signal to berth"
+        };
+        struct wire_reply reply;
+
+        wire_call(run, &q, 1000, &reply);
+}
+
 static void take_signals(struct session *s)
 {
         struct signalfd_siginfo info;
@@ -195,8 +205,8 @@ static void take_signals(struct session *s)
                 } else if (info.ssi_signo == SIGHUP && s->a->tty) {
                         s->end = ATTACH_DETACHED;
                         s->done = true;
-                } else if (s->a->forward_signals && s->pidfd >= 0) {
-                        sys_pidfd_send_signal(s->pidfd, (int)info.ssi_signo);
+                } else if (s->a->forward_signals) {
+                        forward(s->run, (int)info.ssi_signo);
                 } else if (!s->a->forward_signals) {
                         s->end = ATTACH_DETACHED;
                         s->done = true;
@@ -237,10 +247,10 @@ void attach_signals(const struct attach *a, sigset_t *set)
                         sigaddset(set, those[i]);
 }
 
-int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret_end,
-               int *ret_status, struct err *e)
+int attach_run(int sock, const struct attach *a, int run, enum attach_end *ret_end, int *ret_status,
+               struct err *e)
 {
-        struct session s = { .a = a, .sock = sock, .pidfd = pidfd, .in_open = a->in };
+        struct session s = { .a = a, .sock = sock, .run = run, .in_open = a->in };
         struct termios saved, raw;
         sigset_t set, old;
         bool is_raw = false;

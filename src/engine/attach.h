@@ -31,10 +31,9 @@ int attach_accepted(int sock, struct err *e);
 /* Adds to set the signals that attach_run() takes: block them before the container starts, so that
  * none is lost. a may be NULL: none. */
 void attach_signals(const struct attach *a, sigset_t *set);
-/* Copies until the end; restores the terminal. pidfd: of the container's init, for signals; may
- * be -1. */
-int attach_run(int sock, const struct attach *a, int pidfd, enum attach_end *ret_end,
-               int *ret_status, struct err *e);
+/* Copies until the end; restores the terminal. run: the container's run directory, for signals. */
+int attach_run(int sock, const struct attach *a, int run, enum attach_end *ret_end, int *ret_status,
+               struct err *e);
 /* "ctrl-p,ctrl-q", "ctrl-\\", "a": the bytes. How many, or -EINVAL. */
 #define DETACH_KEYS_MAX 16
 int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX]);

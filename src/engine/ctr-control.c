@@ -71,7 +71,8 @@ static int stop_orphan(struct engine *g, const struct ctr *c, struct err *e)
 /* Its monitor listens already; what it is asked it answers once the container runs. */
 static bool is_starting(const struct ctr_state *s)
 {
-        return s->status == CTR_CREATED && s->monitor.monitor > 0;
+        return s->status == CTR_CREATED && s->monitor.monitor > 0 &&
+               s->monitor.status != MONITOR_EXITED;
 }
 
 /* For the next boot (ctr_starts_at_boot()); starting it removes the mark. */
@@ -133,7 +134,7 @@ int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms,
 
 int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, struct err *e)
 {
-        struct wire_request q = { .op = WIRE_NOTE, .signal = sig, .timeout_ms = -1 };
+        struct wire_request q = { .op = WIRE_SIGNAL, .signal = sig, .timeout_ms = -1 };
         struct runtime rt = runtime_of(g);
         struct wire_reply reply;
         struct ctr_state s;
@@ -147,9 +148,14 @@ int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, st
                                ctr_status_names[s.status]);
         if (sig == SIGKILL)
                 mark_stopped(g, c);
-        ctr_call(g, c, &q, 5000, &reply, NULL);
-        if (runtime_kill(&rt, c->id, sig, false, e) < 0)
-                return -1;
+        /* The runtime where the monitor does not answer. */
+        if (ctr_call(g, c, &q, 5000, &reply, NULL) < 0) {
+                if (runtime_kill(&rt, c->id, sig, false, e) < 0)
+                        return -1;
+        } else if (reply.status < 0) {
+                return err_sys(e, reply.status, "cannot send signal %d to container \"%s\"", sig,
+                               c->name);
+        }
         ctr_event(g, c, "kill", "signal", text);
         return 0;
 }
@@ -220,6 +226,21 @@ int ctr_wait(struct engine *g, const struct ctr *c, int *ret_status, struct err 
 
 /* ---- names ---- */
 
+/* The index has the new name; here it is for who makes that again, and for the monitor. */
+static int rename_files(const struct ctr *c, int dir, const struct buf *record, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        struct monitor_config m;
+        int r = fd_replace_at(dir, "container.json", record->s, record->len, 0600, 0);
+
+        if (r < 0)
+                return err_sys(e, r, "cannot write container.json");
+        if (ctr_monitor_read(&a, dir, &m, e) < 0)
+                return -1;
+        m.name = c->name;
+        return ctr_monitor_write(dir, &m, e);
+}
+
 int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct err *e)
 {
         AUTO_FD int lock = ctr_lock(g, c, e);
@@ -234,6 +255,9 @@ int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct e
         ctr_record_again(&renamed, &text);
         if (store_container_put(g->store, c->id, buf_str(&text), e) < 0)
                 return -1;
+        if (rename_files(&renamed, lock, &text, e) < 0)
+                return -1;
+        ctr_reload(g, c);
         ctr_event(g, &renamed, "rename", "oldName", c->name);
         return 0;
 }

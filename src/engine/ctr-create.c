@@ -396,11 +396,10 @@ struct made {
                           container can't remove it */
 };
 
-static void made_done(struct made *m)
+static void made_close(struct made *m)
 {
         m->root = fd_close(m->root);
         m->dir = fd_close(m->dir);
-        sigprocmask(SIG_SETMASK, &m->mask, NULL);
 }
 
 /* standby: NULL where it is not to be started; there is none after a failure. */
@@ -452,11 +451,10 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
 }
 
 /* A signal came before there was anything to send it to: all is undone, then it takes effect. */
-static int undo_if_ended(struct engine *g, const struct ctr *c, struct made *made, struct err *e)
+static int undo_if_ended(struct engine *g, const struct ctr *c, struct err *e)
 {
         if (!signals_wait())
                 return 0;
-        made->dir = fd_close(made->dir);
         ctr_remove(g, c, true, 0, &(struct err){ 0 });
         return err_set(e, ERR_STATE, "ended by a signal before the container was there");
 }
@@ -465,13 +463,14 @@ int ctr_create(struct engine *g, struct arena *a, const struct ctr_options *o, s
                struct err *e)
 {
         struct made made;
-        int r;
 
         if (create(g, a, o, NULL, ret, &made, e) < 0)
                 return -1;
-        r = undo_if_ended(g, ret, &made, e);
-        made_done(&made);
-        return r;
+        made_close(&made);
+        if (undo_if_ended(g, ret, e) == 0)
+                return 0;
+        sigprocmask(SIG_SETMASK, &made.mask, NULL);
+        return -1;
 }
 
 /* Where it can't be started, a container that removes itself goes, another stays, created. */
@@ -509,14 +508,17 @@ int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
         attach_signals(attach, &forwarded);
         if (create(g, a, o, &standby, ret, &made, e) < 0)
                 return -1;
-        r = undo_if_ended(g, ret, &made, e);
         sigprocmask(SIG_BLOCK, &forwarded, NULL);
-        if (r < 0)
+        if (signals_wait()) {
+                made_close(&made);
                 standby_dismiss(&standby);
-        else
+                r = undo_if_ended(g, ret, e);
+        } else {
                 r = launch(g, ret, attach, &standby, &made, ret_sock, e);
-        if (r == 0) /* what comes from now on is for the container */
-                attach_signals(attach, &made.mask);
-        made_done(&made);
+                made_close(&made);
+        }
+        attach_signals(r == 0 ? attach : NULL, &made.mask); /* for the container from now on */
+        if (r < 0 || attach)
+                sigprocmask(SIG_SETMASK, &made.mask, NULL);
         return r;
 }

@@ -45,6 +45,11 @@ int ctr_volumes_free(struct engine *g, const struct ctr *c, struct err *e);
 /* The record's member "joins"; and config.json in dir again, with their paths as they are now. */
 void ctr_join_record(const struct sandbox *box, struct json_writer *w);
 int ctr_rejoin(struct engine *g, const struct ctr *c, int dir, struct err *e);
+/* monitor.json. Strings live in a. */
+int ctr_monitor_read(struct arena *a, int dir, struct monitor_config *ret, struct err *e);
+int ctr_monitor_write(int dir, const struct monitor_config *m, struct err *e);
+/* Has its monitor, where it has one, read that again. */
+void ctr_reload(const struct engine *g, const struct ctr *c);
 /* E1: a descriptor of its directory that holds the lock. ERR_NOT_FOUND where it is gone. */
 int ctr_lock(const struct engine *g, const struct ctr *c, struct err *e);
 /* The same of one that may be half removed. */

@@ -100,8 +100,8 @@ static enum ctr_status from_monitor(const struct engine *g, const struct ctr *c,
                 return CTR_STOPPING;
         case MONITOR_RESTARTING:
                 return CTR_RESTARTING;
-        case MONITOR_EXITED:
-                return CTR_EXITED;
+        case MONITOR_EXITED: /* or it could not be started, ever */
+                return m->finished_ns || has_started(g, c) ? CTR_EXITED : CTR_CREATED;
         default:
                 return is_paused(g, c, runs) ? CTR_PAUSED : CTR_RUNNING;
         }

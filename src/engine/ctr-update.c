@@ -78,21 +78,42 @@ static int apply(struct engine *g, const struct ctr *c, struct arena *a, const c
         return runtime_update(&rt, c->id, &o, e);
 }
 
-static int set_restart(int dir, struct arena *a, enum restart_policy policy, int64_t max,
-                       struct err *e)
+int ctr_monitor_read(struct arena *a, int dir, struct monitor_config *ret, struct err *e)
 {
-        AUTO_BUF out = { 0 };
-        struct monitor_config m;
         const char *text;
         size_t n;
 
-        if (read_file(a, dir, "monitor.json", &text, &n, e) < 0 ||
-            monitor_config_read(a, text, n, &m, e) < 0)
+        return read_file(a, dir, "monitor.json", &text, &n, e) < 0
+                       ? -1
+                       : monitor_config_read(a, text, n, ret, e);
+}
+
+int ctr_monitor_write(int dir, const struct monitor_config *m, struct err *e)
+{
+        AUTO_BUF out = { 0 };
+
+        monitor_config_write(m, &out);
+        return write_file(dir, "monitor.json", &out, e);
+}
+
+void ctr_reload(const struct engine *g, const struct ctr *c)
+{
+        const struct wire_request q = { .op = WIRE_RELOAD };
+        struct wire_reply reply;
+
+        ctr_call(g, c, &q, 5000, &reply, NULL);
+}
+
+static int set_restart(int dir, struct arena *a, enum restart_policy policy, int64_t max,
+                       struct err *e)
+{
+        struct monitor_config m;
+
+        if (ctr_monitor_read(a, dir, &m, e) < 0)
                 return -1;
         m.restart = policy;
         m.restart_max = max;
-        monitor_config_write(&m, &out);
-        return write_file(dir, "monitor.json", &out, e);
+        return ctr_monitor_write(dir, &m, e);
 }
 
 int ctr_update(struct engine *g, const struct ctr *c, const struct ctr_update *u, struct err *e)
@@ -114,6 +135,8 @@ int ctr_update(struct engine *g, const struct ctr *c, const struct ctr_update *u
                 return -1;
         if (u->restart_given && set_restart(dir, &a, u->restart, u->restart_max, e) < 0)
                 return -1;
+        if (u->restart_given)
+                ctr_reload(g, c);
         ctr_event(g, c, "update", NULL, NULL);
         return 0;
 }

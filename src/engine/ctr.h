@@ -92,14 +92,17 @@ struct ctr_state {
         struct monitor_state monitor; /* pid and such; of a container that is not up, its last */
 };
 
-/* Makes one from an image (pulled as box.pull says). */
+/* Makes one from an image (pulled as box.pull says). A signal meanwhile undoes it, then takes
+ * effect. On success those that end programs stay held back, for only who is told of a container
+ * can remove it. */
 int ctr_create(struct engine *g, struct arena *a, const struct ctr_options *o, struct ctr *ret,
                struct err *e);
 /* Starts its monitor; back when the container runs, or has failed to. With attach, *ret_sock is a
  * connection (attach.h) that misses nothing. */
 int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach, int *ret_sock,
               struct err *e);
-/* Both, mounting the root once. Where it can't be started, a container that removes itself is
+/* Both, mounting the root once; with attach signals are the session's then. Where it can't be
+ * started, a container that removes itself is
  * removed, another stays, created. */
 int ctr_run(struct engine *g, struct arena *a, const struct ctr_options *o,
             const struct attach *attach, int *ret_sock, struct ctr *ret, struct err *e);
@@ -156,7 +159,7 @@ int ctr_check(struct engine *g, struct arena *a, bool repair, struct finding **r
 struct ctr_update {
         const char *resources; /* a linux.resources object, JSON; NULL: they stay */
         bool restart_given;
-        enum restart_policy restart; /* from its next start on */
+        enum restart_policy restart;
         int64_t restart_max;
 };
 /* For a container that runs at once, and for each start to come. */

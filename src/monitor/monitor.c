@@ -55,9 +55,10 @@ struct monitor {
         int64_t start_at; /* the next life; NEVER */
         int64_t sample_at;
         unsigned quick_deaths;
-        bool stop;     /* asked for: no restart */
-        bool restart;  /* asked for: start again at once */
-        bool attended; /* who started it was told of its end, and does what is to be done then */
+        bool stop;    /* asked for: no restart */
+        bool restart; /* asked for: start again at once */
+        int attended; /* a connection to who started it and was told of its end: who does what is
+                         to be done then; or -1 */
         int wait_status;
 };
 
@@ -101,16 +102,18 @@ static void asked_by(struct monitor *m, pid_t pid, uid_t uid, int sig, const cha
                 a->comm[strcspn(a->comm, "\n")] = 0;
 }
 
-static void send_signal(struct monitor *m, int sig)
+static int send_signal(struct monitor *m, int sig)
 {
         struct cgroup_fail f;
 
         if (m->life.pidfd < 0)
-                return;
-        sys_pidfd_send_signal(m->life.pidfd, sig);
+                return -ESRCH;
+        if (sys_pidfd_send_signal(m->life.pidfd, sig) < 0)
+                return -errno;
         /* v1's freezer holds back even SIGKILL. */
         if (sig == SIGKILL && cgroup_is_frozen(&m->life.cgroup) == 1)
                 cgroup_thaw(&m->life.cgroup, 1000, &f);
+        return 0;
 }
 
 /* sig 0 and timeout -1: the container's own. */
@@ -294,6 +297,56 @@ static void end_life(struct monitor *m)
 
 /* ---- requests ---- */
 
+static int read_config(struct monitor *m, struct err *e)
+{
+        AUTO_FREE char *text = NULL;
+        char *kept;
+        size_t n;
+        int r = fd_read_regular_at(MONITOR_FD_BUNDLE, "monitor.json", 1 << 20, &text, &n);
+
+        if (r < 0)
+                return err_sys(e, r, "cannot read monitor.json");
+        kept = arena_strndup(&m->arena, text, n);
+        return monitor_config_read(&m->arena, kept, n, &m->config, e);
+}
+
+/* Who kills a container does not want it back; nor does who ends it where nobody is left to. */
+static bool is_final(const struct monitor *m, int sig)
+{
+        if (sig == SIGKILL || sig == (int)m->config.stop_signal)
+                return true;
+        return m->phase == PHASE_WAITING &&
+               (sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT);
+}
+
+static int pass_signal(struct monitor *m, int sig)
+{
+        m->stop = m->stop || is_final(m, sig);
+        return m->phase == PHASE_WAITING && m->stop ? 0 : send_signal(m, sig);
+}
+
+/* What was opened or begun by the old configuration stays. */
+static int reload(struct monitor *m)
+{
+        struct arena before = m->arena;
+        struct monitor_config config = m->config;
+        struct err e = { 0 };
+
+        m->arena = (struct arena){ 0 };
+        if (read_config(m, &e) < 0) {
+                arena_done(&m->arena);
+                m->arena = before;
+                m->config = config;
+                return -EINVAL;
+        }
+        arena_done(&before);
+        m->evidence.id = m->config.id;
+        m->evidence.name = m->config.name;
+        if (m->phase == PHASE_WAITING && !wants_restart(m, m->state.exit_code))
+                m->stop = true;
+        return 0;
+}
+
 static void on_request(void *ctx, struct streams_client *c, const struct wire_request *q)
 {
         struct monitor *m = ctx;
@@ -314,11 +367,12 @@ static void on_request(void *ctx, struct streams_client *c, const struct wire_re
                 return; /* answered when it has happened */
         case WIRE_WAIT:
                 return;
-        case WIRE_NOTE:
+        case WIRE_SIGNAL:
                 asked_by(m, who.pid, who.uid, sig, q->why);
-                /* Who kills a container does not want it back. */
-                m->stop =
-                        m->stop || q->signal == SIGKILL || q->signal == (int)m->config.stop_signal;
+                reply.status = pass_signal(m, q->signal);
+                break;
+        case WIRE_RELOAD:
+                reply.status = reload(m);
                 break;
         case WIRE_REOPEN:
                 reply.status = log_file_reopen(&m->streams.log);
@@ -493,19 +547,6 @@ static void loop_once(struct monitor *m)
 
 /* ---- beginning and end ---- */
 
-static int read_config(struct monitor *m, struct err *e)
-{
-        AUTO_FREE char *text = NULL;
-        char *kept;
-        size_t n;
-        int r = fd_read_regular_at(MONITOR_FD_BUNDLE, "monitor.json", 1 << 20, &text, &n);
-
-        if (r < 0)
-                return err_sys(e, r, "cannot read monitor.json");
-        kept = arena_strndup(&m->arena, text, n);
-        return monitor_config_read(&m->arena, kept, n, &m->config, e);
-}
-
 static int open_log(struct monitor *m, struct err *e)
 {
         struct log_file *l = &m->streams.log;
@@ -629,6 +670,19 @@ static void run_on_exit(const struct strings *command, const char *bundle, unsig
         _exit(127);
 }
 
+/* Whether what is to be done at its end is left to us: nobody attended, or who did has gone without
+ * doing it. */
+static bool is_left(const struct monitor *m)
+{
+        struct pollfd p = { m->attended, 0, 0 };
+
+        if (m->config.on_exit.n == 0 || m->attended < 0)
+                return true;
+        while (poll(&p, 1, -1) < 0 && errno == EINTR)
+                ;
+        return faccessat(MONITOR_FD_BUNDLE, "container.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int monitor_run(const char *program)
 {
         static struct monitor m; /* untouched pages of its buffers cost nothing */
@@ -637,7 +691,7 @@ int monitor_run(const char *program)
 
         m.program = program;
         m.listener = m.signals = m.health.output = m.evidence.kmsg = m.life.pidfd = -1;
-        m.life.spare.sock = m.state_held = -1;
+        m.life.spare.sock = m.state_held = m.attended = -1;
         m.start_at = m.kill_at = NEVER;
         streams_init(&m.streams);
         if (get_ready(&m, &e) < 0) {
@@ -663,7 +717,7 @@ int monitor_run(const char *program)
         unlinkat(MONITOR_FD_RUN, "ctl", 0);
         log_file_close(&m.streams.log);
         evidence_done(&m.evidence);
-        if (!m.attended)
+        if (is_left(&m))
                 run_on_exit(&m.config.on_exit, m.config.bundle, m.order.mounts);
         return 0;
 }

@@ -316,11 +316,11 @@ void streams_close(struct streams *s)
         s->typed_len = 0;
 }
 
-bool streams_finish(struct streams *s, int exit_code)
+int streams_finish(struct streams *s, int exit_code)
 {
         char packet[1 + sizeof(int32_t)] = { WIRE_EXIT };
         int32_t code = exit_code;
-        bool primary = false;
+        int primary = -1;
 
         memcpy(packet + 1, &code, sizeof code);
         for (int i = 0; i < STREAMS_CLIENTS; i++) {
@@ -329,8 +329,8 @@ bool streams_finish(struct streams *s, int exit_code)
                 if (c->sock < 0 || c->op != WIRE_ATTACH)
                         continue;
                 if (send(c->sock, packet, sizeof packet, MSG_DONTWAIT | MSG_NOSIGNAL) > 0 &&
-                    (c->flags & WIRE_PRIMARY))
-                        primary = true;
+                    (c->flags & WIRE_PRIMARY) && primary < 0)
+                        primary = TAKE_FD(c->sock);
                 drop(c);
         }
         return primary;

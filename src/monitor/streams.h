@@ -64,8 +64,9 @@ void streams_reply_all(struct streams *s, uint32_t op, const struct wire_reply *
 /* The container has ended: what its pipes still hold goes where it belongs; never waits for more.
  * */
 void streams_drain(struct streams *s);
-/* Tells the attached how it ended and lets them go. Whether a primary client was among them. */
-bool streams_finish(struct streams *s, int exit_code);
+/* Tells the attached how it ended and lets them go, but for a primary client: its connection is the
+ * caller's, or -1. */
+int streams_finish(struct streams *s, int exit_code);
 /* Somebody wants the container to end: from now on nobody is waited for longer than
  * STREAMS_PATIENCE_MS. */
 void streams_hurry(struct streams *s, int64_t now_ms);

@@ -21,12 +21,13 @@
 
 enum wire_op {
         WIRE_ATTACH = 1,
-        WIRE_STOP,   /* signal (0: its stop signal), SIGKILL after timeout_ms; no restart */
-        WIRE_WAIT,   /* for its next exit */
-        WIRE_NOTE,   /* the asker is about to send `signal` itself: kept as evidence */
-        WIRE_REOPEN, /* the log */
-        WIRE_HEALTH, /* run the health check now */
-        WIRE_RESTART /* stop, then start again, by this same monitor */
+        WIRE_STOP,    /* signal (0: its stop signal), SIGKILL after timeout_ms; no restart */
+        WIRE_WAIT,    /* for its next exit */
+        WIRE_SIGNAL,  /* to init of whichever life this is; between two, ends the wait */
+        WIRE_REOPEN,  /* the log */
+        WIRE_HEALTH,  /* run the health check now */
+        WIRE_RESTART, /* stop, then start again, by this same monitor */
+        WIRE_RELOAD   /* monitor.json has changed: name, restart policy */
 };
 enum wire_attach_flags {
         WIRE_WITH_STDIN = 1,

@@ -64,8 +64,8 @@ class Struck:
         self.engine, self.killer, self.watch, self.step = engine, killer, watch, step
         self.report = engine.base / "report"
 
-    def strike(self, words, n, child=0, error=0):
-        argv = [self.killer, "-k", child, "-o", self.report, *(["-e", error] if error else []), n]
+    def strike(self, words, n, child=0, error=0, sig=signal.SIGKILL):
+        argv = [self.killer, "-k", child, "-s", int(sig), "-o", self.report, *(["-e", error] if error else []), n]
         binary, plain = self.engine.binary, self.engine.argv
         self.engine.argv = lambda *args: [str(a) for a in argv] + [binary] + plain(*args)[1:]
         try:
@@ -102,14 +102,14 @@ class Struck:
         leaks = self.watch.leaks()
         assert not leaks, (context, leaks)
 
-    def walk(self, name, child=0, error=0, after=None):
+    def walk(self, name, child=0, error=0, sig=signal.SIGKILL, after=None):
         """Strikes at every step until the command completes unharmed; how many steps there were."""
         before, words = COMMANDS[name]
         n = 0
         while True:
             for each in before:
                 self.engine(*each).ok()
-            what, call, result = self.strike(words, n, child, error)
+            what, call, result = self.strike(words, n, child, error, sig)
             context = (name, f"step {n}", f"call {call}", what, result)
             if after and what != "completed":
                 after(context, call, result)
@@ -165,3 +165,23 @@ def test_each_call_fails(struck, name, child):
             assert result.err.strip(), context
 
     assert struck.walk(name, child=child, error=errno.EIO, after=after) >= 10
+
+
+@steps
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["create", "run", "run-rm"])
+def test_a_signal_at_each_call(struck, name, sig):
+    """Before a container is there, all is undone at once, by the command itself; after that it is whole."""
+
+    def after(context, call, result):
+        rows = struck.engine.json("ps", "-a", "--format", "json")
+        if result.code in (0, ENDS):
+            return
+        assert result.code == 128 + sig, context
+        if rows:
+            assert name == "run" and rows[0]["State"] == "running", (context, rows)
+        else:
+            assert not struck.engine.listed("containers") and not struck.engine.listed("records"), context
+            assert not result.out, context
+
+    assert struck.walk(name, sig=sig, after=after) >= struck.step

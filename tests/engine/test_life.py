@@ -517,3 +517,99 @@ def test_kit_is_used(engine):
     id = engine.up("sleep", "100")
     assert engine.monitor_state(id)["monitor"] in kit.children()
     engine("rm", "-f", id).ok()
+
+
+# ---- what changes while it runs ----
+
+
+def test_signals_reach_later_lives(engine):
+    script = "trap 'echo usr1' USR1; trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    process = engine.popen("run", "--restart", "always", "--name", "m", IMAGE, "sh", "-c", script,
+                           stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    os.kill(engine.json("ps", "--format", "json")[0]["Pid"], signal.SIGKILL)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout.readline() == b"usr1\n"
+    process.send_signal(signal.SIGTERM)  # its stop signal: whoever sends it does not want it back
+    assert process.wait(15) == 5
+    process.stdout.close()
+    assert engine.state("m") == ("exited", 5)
+    engine("rm", "m").ok()
+
+
+def test_a_signal_between_two_lives_ends_it(engine):
+    process = engine.popen("run", "--restart", "always", "--name", "m", IMAGE, "sh", "-c", "exit 7")
+    # By now the next life is seconds away.
+    assert eventually(lambda: len(engine.ids()) and engine.actions(engine.ids()[0]).count("die") >= 5, 30)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 7
+    assert engine.state("m") == ("exited", 7)
+    engine("rm", "m").ok()
+
+
+def test_update_restart_of_one_that_runs(engine):
+    id = engine.up("sh", "-c", "sleep 1000", flags=("--name", "m"))
+
+    def end_it():
+        os.kill(engine.monitor_state(id)["pid"], signal.SIGKILL)
+
+    engine("update", "--restart", "always", "m").ok()
+    end_it()
+    assert eventually(lambda: engine.actions(id).count("start") == 2)
+    engine.becomes("m", "running")
+    engine("update", "--restart", "no", "m").ok()
+    end_it()
+    engine.becomes("m", "exited")
+    assert engine.actions(id).count("start") == 2
+    engine("rm", "m").ok()
+
+
+def test_update_restart_no_ends_the_wait_for_the_next_life(engine):
+    id = engine.up("sh", "-c", "exit 7", flags=("--name", "m", "--restart", "always"))
+    assert eventually(lambda: engine.actions(id).count("die") >= 6, 30)  # 3.2 seconds to the next
+    engine("update", "--restart", "no", "m").ok()
+    engine.becomes("m", "exited", 2)
+    engine("rm", "m").ok()
+
+
+def test_rename_of_one_that_runs(engine):
+    id = engine.up("sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done", flags=("--name", "old"))
+    engine("rename", "old", "new").ok()
+    engine("stop", "new").ok()
+    died = [e for e in engine.events() if e["id"] == id and e["action"] == "die"]
+    assert [e["name"] for e in died] == ["new"]
+    assert engine.exits(id)[-1]["name"] == "new"
+    engine("start", "new").ok()
+    assert [e["name"] for e in engine.events() if e["id"] == id][-1] == "new"
+    engine("rm", "-f", "new").ok()
+
+
+def test_latest_of_none(engine):
+    for command in ("attach", "logs", "stop", "rm"):
+        result = engine(command, "-l")
+        assert result.code and "there is no container" in result.err, result
+
+
+@pytest.mark.parametrize("rm", [(), ("--rm",)])
+@pytest.mark.parametrize("command, code", [("/nothing", 127), ("/etc", 126)])
+def test_what_can_t_be_executed(engine, command, code, rm):
+    """docker leaves the container, created, unless it removes itself."""
+    result = engine.run("-d", "--name", "m", *rm, IMAGE, command)
+    assert result.code == code and command in result.err and not result.out, result
+    assert engine.state("m") == (None if rm else ("created", code)), engine.state("m")
+    engine("rm", "-f", "m").ok()
+
+
+def test_rm_of_a_foreground_run_is_done_by_the_monitor_where_the_command_dies(engine):
+    """Killed when it was told of the end, before it removed anything."""
+    process = engine.popen("run", "--rm", "--name", "m", IMAGE, "sh", "-c", "echo ready; sleep 1000",
+                           stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGSTOP)
+    id = engine.ids()[0]
+    os.kill(engine.monitor_state(id)["pid"], signal.SIGKILL)
+    assert eventually(lambda: "die" in engine.actions(id))
+    kit.kill_and_wait(process)
+    process.stdout.close()
+    assert eventually(lambda: not engine.ids(), 15)

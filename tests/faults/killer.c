@@ -1,7 +1,7 @@
-/* killer: runs a command and, at the N-th system call of one of its processes, kills that process
- * or makes the call fail.
+/* killer: runs a command and, at the N-th system call of one of its processes, kills that process,
+ * sends it a signal, or makes the call fail.
  *
- *   killer [-k CHILD] [-e ERRNO] [-o REPORT] N COMMAND...
+ *   killer [-k CHILD] [-s SIGNAL] [-e ERRNO] [-o REPORT] N COMMAND...
  *
  * CHILD is 0 for the command itself, K for the K-th process that it creates. With -e, only calls
  * that change something are counted, and the N-th of them fails with ERRNO without being made.
@@ -31,7 +31,8 @@
 struct killer {
         int child; /* which process is aimed at */
         int error; /* errno to inject, 0 to kill */
-        long at;   /* at which of its calls */
+        int signal;
+        long at; /* at which of its calls */
         const char *report;
 
         pid_t main, target;
@@ -44,7 +45,7 @@ struct killer {
         long count, call;
 };
 
-static struct killer k;
+static struct killer k = { .signal = SIGKILL };
 
 /* System calls whose failure a runtime has to cope with: they change the system, or make something
  * that may run out. Calls that clean up are left alone, as are those that can't fail so. */
@@ -128,7 +129,7 @@ static void on_entry(pid_t pid)
                 call_skip(pid);
                 k.injecting = true;
         } else {
-                kill(pid, SIGKILL);
+                kill(pid, k.signal);
         }
 }
 
@@ -223,9 +224,11 @@ static void start(char **argv)
 static int options_take(int argc, char **argv)
 {
         int c;
-        while ((c = getopt(argc, argv, "+k:e:o:")) != -1) {
+        while ((c = getopt(argc, argv, "+k:s:e:o:")) != -1) {
                 if (c == 'k')
                         k.child = (int)strtol(optarg, NULL, 10);
+                else if (c == 's')
+                        k.signal = (int)strtol(optarg, NULL, 10);
                 else if (c == 'e')
                         k.error = (int)strtol(optarg, NULL, 10);
                 else if (c == 'o')
@@ -243,7 +246,8 @@ int main(int argc, char **argv)
 {
         int first = options_take(argc, argv);
         if (first < 0) {
-                fputs("usage: killer [-k CHILD] [-e ERRNO] [-o REPORT] N COMMAND...\n", stderr);
+                fputs("usage: killer [-k CHILD] [-s SIGNAL] [-e ERRNO] [-o REPORT] N COMMAND...\n",
+                      stderr);
                 return 98;
         }
         signal(SIGALRM, on_alarm);

@@ -4,7 +4,6 @@
 #include "base/fd.h"
 #include "cli/commands/ctr.h"
 #include "cli/ctr-args.h"
-#include "kernel/sys.h"
 
 struct attach_args {
         bool no_stdin, latest;
@@ -26,7 +25,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         struct attach_args *args = p;
         const struct ctr_choice choice = { .latest = args->latest };
         struct attach a = { .out = true, .err = true, .detach_keys = args->detach_keys };
-        AUTO_FD int run_dir = -1, sock = -1, pidfd = -1;
+        AUTO_FD int run_dir = -1, sock = -1;
         enum attach_end end;
         struct ctr_state s;
         struct engine g;
@@ -49,8 +48,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                         ctr_status_names[s.status]);
         else if ((run_dir = ctr_run_dir(&g, v[0].id, false, e)) >= 0 &&
                  (sock = attach_open(run_dir, &a, e)) >= 0) {
-                pidfd = s.monitor.pid > 0 ? sys_pidfd_open(s.monitor.pid) : -1;
-                if (attach_run(sock, &a, pidfd, &end, &status, e) < 0)
+                if (attach_run(sock, &a, run_dir, &end, &status, e) < 0)
                         sock = fd_close(sock);
         }
         engine_close(&g);

@@ -9,7 +9,6 @@
 #include "cli/ctr-args.h"
 #include "cli/ctr-filter.h"
 #include "kernel/signals.h"
-#include "kernel/sys.h"
 
 /* One struct for all: each command's table names what it takes. */
 struct life_args {
@@ -83,17 +82,15 @@ static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr
                                        .forward_signals =
                                                a->sig_proxy ? a->sig_proxy[0] != 'f' : !ctr->tty,
                                        .detach_keys = a->detach_keys };
+        AUTO_FD int sock = -1, run = -1;
         enum attach_end end;
-        struct ctr_state s;
-        int sock, status;
+        int status;
 
         if (ctr_start(g, ctr, &attach, &sock, e) < 0)
                 return -1;
-        ctr_state(g, ctr, &s);
-        AUTO_FD int pidfd = s.monitor.pid > 0 ? sys_pidfd_open(s.monitor.pid) : -1;
-        if (attach_run(sock, &attach, pidfd, &end, &status, e) < 0)
+        run = ctr_run_dir(g, ctr->id, false, &(struct err){ 0 });
+        if (attach_run(sock, &attach, run, &end, &status, e) < 0)
                 return -1;
-        fd_close(sock);
         if (end == ATTACH_EXITED && ctr->auto_remove &&
             ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)
                 log_warning(&c->log, "container \"%s\" could not be removed", ctr->name);

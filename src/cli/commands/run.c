@@ -21,7 +21,6 @@
 #include "engine/settings.h"
 #include "image/helper.h"
 #include "kernel/exe.h"
-#include "kernel/sys.h"
 #include "oci/runtime.h"
 
 /* Reported here, for its status is not what main would derive from the code. */
@@ -127,18 +126,16 @@ static int plan_removal(struct ctx *c, struct engine *g, struct ctr_options *o, 
         return 0;
 }
 
-static int attended(struct engine *g, const struct ctr *ctr, const struct attach *a, int sock,
+/* conn stays open until the container is removed: were we killed before, its monitor does it. */
+static int attended(struct engine *g, const struct ctr *ctr, const struct attach *a, int conn,
                     struct err *e)
 {
+        AUTO_FD int sock = conn, run = ctr_run_dir(g, ctr->id, false, &(struct err){ 0 });
         enum attach_end end = ATTACH_LOST;
-        struct ctr_state s;
         int status = 0;
 
-        ctr_state(g, ctr, &s);
-        AUTO_FD int pidfd = s.monitor.pid > 0 ? sys_pidfd_open(s.monitor.pid) : -1;
-        if (attach_run(sock, a, pidfd, &end, &status, e) < 0)
+        if (attach_run(sock, a, run, &end, &status, e) < 0)
                 return -1;
-        fd_close(sock);
         if (end == ATTACH_LOST) {
                 err_set(e, ERR_UNAVAILABLE, "the monitor of container \"%s\" died", ctr->name);
                 err_hint(e, "`berth ps -a` tells what became of it");
