@@ -344,7 +344,8 @@ int fetcher_run(struct fetcher *f)
 
         while (!f->closed) {
                 tasks_run(f);
-                loop_once(f, r, -1);
+                if (!f->closed) /* which a task may have found out */
+                        loop_once(f, r, -1);
         }
         if (f->push)
                 uploads_end(f, r);
