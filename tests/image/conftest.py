@@ -24,11 +24,15 @@ import pytest
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "fast: part of the one-minute subset")
+    config.addinivalue_line("markers", "sampled: some of the steps that another test takes all of")
     config.addinivalue_line("markers", "stages: leaves partial downloads in stage/ on purpose")
     config.addinivalue_line("markers", "big: needs the big image; runs where BERTH_BIG_IMAGE names one")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if not config.option.markexpr and not config.option.keyword:
+        # What a run of everything does in full it need not do in samples, too.
+        items[:] = [item for item in items if "sampled" not in item.keywords]
     for item in items:
         if item.get_closest_marker("big") and not os.environ.get("BERTH_BIG_IMAGE"):
             item.add_marker(pytest.mark.skip(reason="needs $BERTH_BIG_IMAGE, a reference to a big image"))

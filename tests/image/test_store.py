@@ -16,7 +16,7 @@ KILLER = kit.REPO / "tests" / "faults" / "killer.c"
 SYS_WRITE = 1
 
 full = [pytest.param(1, id="all")]
-sampled = [pytest.param(17, id="sampled", marks=pytest.mark.fast)]
+sampled = [pytest.param(17, id="sampled", marks=[pytest.mark.fast, pytest.mark.sampled])]
 x86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="killer.c knows x86_64 registers only")
 
 
