@@ -133,3 +133,33 @@ def test_no_narrower_than_podman(engine, cap):
 def test_new_namespaces(engine):
     assert "not permitted" in engine.sh("unshare -U true").err
     assert engine.sh("unshare -m true", "--cap-add", "SYS_ADMIN").code == 0
+
+
+# ---- what an image says of users ----
+
+
+@pytest.mark.parametrize("make, words", [
+    ("mkfifo /etc/passwd", "no user"),
+    ("ln -s /dev/zero /etc/passwd", "no user"),
+    ("ln -s ../../../../../../../../../../etc/passwd /etc/passwd", "no user"),
+    ("yes web:x:1: | head -c 3000000 >/etc/passwd", "no user"),
+    ("echo web:x:4294967295:4294967295::/: >/etc/passwd", "4294967294"),
+    ("echo web:x:-1:0::/: >/etc/passwd", "no user"),
+    ("echo 'web:x: 0:0::/:' >/etc/passwd", "no user"),
+])
+def test_a_password_file_with_traps(engine, make, words):
+    """It is a stranger's: nothing waits for it, nothing is read through it, no number becomes another."""
+    engine("run", "--name", "maker", IMAGE, "sh", "-c", f"rm -f /etc/passwd; {make}").ok()
+    engine("commit", "maker", "trap").ok()
+    engine("rm", "maker").ok()
+    result = engine("run", "--rm", "--user", "web", "trap", "id", timeout=30)
+    assert result.code != 0 and words in result.err and "uid=" not in result.out, result
+    engine("rmi", "trap").ok()
+
+
+def test_nobody_else_reaches_a_monitor(engine):
+    id = engine.up("sleep", "100")
+    here = engine.run_dir(id)
+    assert here.stat().st_mode & 0o7777 == 0o700 and here.stat().st_uid == 0
+    assert not (here / "ctl").stat().st_mode & 0o022  # a socket is connected to by who may write to it
+    engine("rm", "-f", id).ok()
