@@ -14,7 +14,9 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
 int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct err *e);
 /* The record again, its name replaced by c's. */
 void ctr_record_again(const struct ctr *c, struct buf *out);
-/* Its root, upper directory and all, as a detached mount. */
+/* The mappings of its user namespace as one, by the record; -1 where it has none. */
+int ctr_userns(const struct ctr *c, int *ret, struct err *e);
+/* Its root, upper directory and all, as a detached mount; mapped: seen as by its user namespace. */
 int ctr_mount(struct engine *g, const struct ctr *c, bool mapped, int *ret_root, struct err *e);
 /* A monitor that gets ready while its container is being made (monitor/begin.h). */
 struct standby {

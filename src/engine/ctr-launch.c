@@ -52,8 +52,7 @@ int ctr_lock(const struct engine *g, const struct ctr *c, struct err *e)
 
 /* ---- the root ---- */
 
-/* The mappings of its record as a namespace; -1 where it has none. */
-static int open_userns(const struct ctr *c, int *ret, struct err *e)
+int ctr_userns(const struct ctr *c, int *ret, struct err *e)
 {
         AUTO_ARENA a = { 0 };
         struct userns u;
@@ -81,7 +80,7 @@ int ctr_mount(struct engine *g, const struct ctr *c, bool mapped, int *ret_root,
         if (upper < 0 || work < 0)
                 return err_sys(e, errno, "cannot open container \"%.12s\"'s upper directory",
                                c->id);
-        if (mapped && open_userns(c, &userns, e) < 0)
+        if (mapped && ctr_userns(c, &userns, e) < 0)
                 return -1;
         n.upper = upper;
         n.work = work;

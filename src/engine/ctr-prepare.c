@@ -26,13 +26,13 @@ static int mount_part(struct engine *g, const char *name, const char *subpath, s
         return r < 0 ? err_sys(e, r, "cannot use \"%s\" of volume \"%s\"", subpath, name) : r;
 }
 
-static int mount_image(struct engine *g, const struct json *j, struct err *e)
+static int mount_image(struct engine *g, const struct json *j, int userns, struct err *e)
 {
         const struct json *list = json_get(j, "layers");
         AUTO_ARENA a = { 0 };
         struct strings layers = { .v = arena_array(&a, const char *, list ? list->n + 1 : 1) };
         struct snapshot n = {
-                .layers = &layers, .upper = -1, .work = -1, .userns = -1, .run = g->places.run
+                .layers = &layers, .upper = -1, .work = -1, .userns = userns, .run = g->places.run
         };
         int fd;
 
@@ -62,6 +62,10 @@ int ctr_prepare(struct engine *g, const struct ctr *c, int dir, int mounts[WIRE_
 {
         const struct json *list = json_get(c->record, "prepared");
         uint32_t n = list && list->type == JSON_ARRAY ? MIN(list->n, (uint32_t)WIRE_MOUNTS_MAX) : 0;
+        AUTO_FD int userns = -1;
+
+        if (n && ctr_userns(c, &userns, e) < 0)
+                return -1;
 
         for (uint32_t i = 0; i < n; i++) {
                 const struct json *j = &list->items[i];
@@ -69,7 +73,7 @@ int ctr_prepare(struct engine *g, const struct ctr *c, int dir, int mounts[WIRE_
                 AUTO_ARENA a = { 0 };
 
                 mounts[i] = volume ? mount_part(g, volume, json_str(json_get(j, "subpath"), "."), e)
-                                   : mount_image(g, j, e);
+                                   : mount_image(g, j, userns, e);
                 if (mounts[i] >= 0 &&
                     make_place(dir, arena_printf(&a, "mounts/%u", i), mounts[i], e) == 0)
                         continue;

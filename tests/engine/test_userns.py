@@ -177,6 +177,14 @@ def test_volumes(engine, tmp_path):
     engine.sh("true", "-v", f"{tmp_path}:/h:idmap").failed("mappings")
 
 
+def test_parts_and_images(engine):
+    engine.run("--rm", "-v", "part:/v", IMAGE, "sh", "-c", "mkdir /v/in; touch /v/in/f; chown -R 3:4 /v/in").ok()
+    ls = engine.run("--rm", *MAPS, "--mount", "type=volume,src=part,dst=/p,volume-subpath=in",
+                    "--mount", f"type=image,src={IMAGE},dst=/i", IMAGE, "ls", "-ln", "/p/f", "/i/bin/busybox").ok().out
+    assert [line.split()[2:4] for line in ls.splitlines()] == [["0", "0"], ["3", "4"]]
+    engine("volume", "rm", "part").ok()
+
+
 def test_volume_of_the_image(granted):
     granted.run("--name", "m", IMAGE, "sh", "-c", "mkdir /data; touch /data/f; chown -R 9:9 /data").ok()
     granted("commit", "-q", "--change", "VOLUME /data", "m", "localhost/vol:1").ok()
