@@ -30,6 +30,7 @@ void auth_files(struct arena *a, const struct auth_places *p, struct auth_files 
 
         *ret = (struct auth_files){ .n = 0 };
         if (named) {
+                ret->named = true;
                 add(ret, named);
                 return;
         }

@@ -15,6 +15,7 @@
 struct auth_files {
         const char *path[AUTH_FILES_MAX];
         size_t n;
+        bool named; /* one that the caller asks for, instead of the usual places */
 };
 void auth_files(struct arena *a, const struct auth_places *p, struct auth_files *ret);
 /* Reads one; an absent or empty file is an empty object. */

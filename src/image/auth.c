@@ -1,5 +1,6 @@
 #include "image/auth.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -132,15 +133,13 @@ static const struct json_member *find_entry(struct arena *a, const struct json *
         return NULL;
 }
 
-static int find_in(struct arena *a, const char *file, const char *host, const char *path,
-                   struct credentials *ret, struct err *e)
+/* j: what file holds. */
+static int find_in(struct arena *a, const char *file, struct json j, const char *host,
+                   const char *path, struct credentials *ret, struct err *e)
 {
         const struct json_member *m;
         const char *helper;
-        struct json j;
 
-        if (auth_read(a, file, &j, e) < 0)
-                return -1;
         helper = auth_helper_of(a, &j, host);
         if (helper) {
                 if (ask_helper(a, helper, host, ret, e) < 0)
@@ -165,9 +164,24 @@ int auth_find(struct arena *a, const struct auth_places *p, const char *host, co
         struct credentials c = { .kind = CREDENTIALS_NONE };
 
         auth_files(a, p, &files);
-        for (size_t i = 0; i < files.n && c.kind == CREDENTIALS_NONE; i++)
-                if (find_in(a, files.path[i], host, path, &c, e) < 0)
+        for (size_t i = 0; i < files.n && c.kind == CREDENTIALS_NONE; i++) {
+                struct err why = { 0 };
+                struct json j;
+
+                /* /run/containers/UID may be root's, of another program; most images need none. */
+                if (auth_read(a, files.path[i], &j, &why) < 0 && why.sys == EACCES &&
+                    !files.named) {
+                        log_warning(log, "%s: going on without", why.chain);
+                        continue;
+                }
+                if (why.code != ERR_NONE) {
+                        if (e)
+                                *e = why;
                         return -1;
+                }
+                if (find_in(a, files.path[i], j, host, path, &c, e) < 0)
+                        return -1;
+        }
         if (c.kind != CREDENTIALS_NONE)
                 log_debug(log, "credentials for %s%s%s are from %s", host,
                           str_empty(path) ? "" : "/", path ? path : "", c.source);

@@ -125,6 +125,22 @@ static void test_longest_key(void **state)
         assert_string_equal(found(p, "docker.io", "library/x"), "f:6:7");
 }
 
+/* /run/containers/0 is root's: whoever isn't has other places. */
+static void test_unreadable(void **state)
+{
+        struct place *p = *state;
+        uid_t was = geteuid();
+
+        put(p, "run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"YTox\"}}}", 0);
+        put(p, ".docker/config.json", "{\"auths\":{\"h.io\":{\"auth\":\"Yjoy\"}}}", 0644);
+        assert_int_equal(chmod(p->dir, 0755), 0);
+        if (was == 0)
+                assert_int_equal(seteuid(65534), 0);
+        assert_string_equal(found(p, "h.io", "x"), "b:2");
+        if (was == 0)
+                assert_int_equal(seteuid(0), 0);
+}
+
 static void test_order_of_files(void **state)
 {
         struct place *p = *state;
@@ -336,9 +352,16 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {
-                CASE(test_longest_key),           CASE(test_order_of_files),  CASE(test_tokens),
-                CASE(test_broken_files),          CASE(test_helpers),         CASE(test_store),
-                CASE(test_store_for_docker),      CASE(test_store_in_helper), CASE(test_remove),
+                CASE(test_longest_key),
+                CASE(test_unreadable),
+                CASE(test_order_of_files),
+                CASE(test_tokens),
+                CASE(test_broken_files),
+                CASE(test_helpers),
+                CASE(test_store),
+                CASE(test_store_for_docker),
+                CASE(test_store_in_helper),
+                CASE(test_remove),
                 CASE(test_remove_all_from_store),
         };
 
