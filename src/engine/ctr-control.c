@@ -129,6 +129,7 @@ int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms,
                         return -1;
                 err_clear(e); /* it ended meanwhile */
         }
+        ctr_volumes_release(g, c);
         return 0;
 }
 
@@ -319,6 +320,7 @@ static int remove_all(struct engine *g, const struct ctr *c, int dir, struct err
                 return err_in(e, "cannot remove container \"%s\"", c->name);
         if (was_there)
                 ctr_event(g, c, "remove", NULL, NULL);
+        ctr_volumes_release(g, c);
         return 0;
 }
 

@@ -44,6 +44,8 @@ int ctr_volumes_from(struct engine *g, struct arena *a, const struct strings *gi
                      struct mounts *m, struct err *e);
 /* ERR_STATE where another container has c's anonymous volumes, which go with c. */
 int ctr_volumes_free(struct engine *g, const struct ctr *c, struct err *e);
+/* c is down: volumes that are file systems of their own are unmounted, unless others have them. */
+void ctr_volumes_release(struct engine *g, const struct ctr *c);
 /* The record's member "joins"; and config.json in dir again, with their paths as they are now. */
 void ctr_join_record(const struct sandbox *box, struct json_writer *w);
 int ctr_rejoin(struct engine *g, const struct ctr *c, int dir, struct err *e);

@@ -16,7 +16,9 @@
 
 static int mount_part(struct engine *g, const char *name, const char *subpath, struct err *e)
 {
-        AUTO_FD int data = volume_data(g->store, name, e);
+        bool own;
+        AUTO_FD int data =
+                volume_mount(g->store, name, &own, e) < 0 ? -1 : volume_data(g->store, name, e);
         int r;
 
         if (data < 0)

@@ -37,13 +37,16 @@ static void hold(struct arena *a, struct mounts *m, int dir)
 }
 
 static int use_named(struct arena *a, struct store *s, int root, struct mounts *m,
-                     const struct mount_row *row, struct err *e)
+                     const struct mount_row *row, bool *ret_own, struct err *e)
 {
         int dir;
 
         if (volume_use(s, row->volume, &dir, e) < 0)
                 return -1;
         hold(a, m, dir);
+        AUTO_FD int data = volume_mount(s, row->volume, ret_own, e);
+        if (data < 0)
+                return -1;
         return row->nocopy || row->subpath ? 0 : volume_fill(dir, root, row->destination, e);
 }
 
@@ -81,15 +84,16 @@ static int make_volume(struct arena *a, const struct workspace *w, struct store 
                        struct mounts *m, struct mount_row *row, size_t *n, struct err *e)
 {
         const char *name;
+        bool own = false;
 
         row->stored = true;
         if (row->source) /* another container's (ctr-join.c) */
                 return 0;
         if (*row->volume) {
                 row->source = arena_printf(a, "%s/volumes/%s/_data", store_path(s), row->volume);
-                if (root >= 0 && use_named(a, s, root, m, row, e) < 0)
+                if (root >= 0 && use_named(a, s, root, m, row, &own, e) < 0)
                         return -1;
-                if (row->subpath)
+                if (row->subpath || own)
                         prepare(a, w, m, row);
                 return 0;
         }

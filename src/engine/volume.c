@@ -77,7 +77,8 @@ static void put_pairs(struct json_writer *w, const char *name, const struct key_
         json_close(w, '}');
 }
 
-static int write_record(int dir, const char *name, const struct key_values *labels)
+static int write_record(int dir, const char *name, const struct key_values *labels,
+                        const struct key_values *options)
 {
         AUTO_BUF text = { 0 };
         struct json_writer w = { .out = &text, .indent = 2, .fresh = true };
@@ -87,14 +88,15 @@ static int write_record(int dir, const char *name, const struct key_values *labe
         json_put_i64(&w, "created", clock_now_ns());
         json_put_str(&w, "driver", "local");
         put_pairs(&w, "labels", labels);
-        put_pairs(&w, "options", NULL);
+        put_pairs(&w, "options", options);
         json_close(&w, '}');
         buf_putc(&text, '\n');
         return fd_replace_at(dir, "volume.json", text.s, text.len, 0600, 1);
 }
 
 /* V1. 0, -EEXIST or another -errno. */
-static int make(struct store *s, int all, const char *name, const struct key_values *labels)
+static int make(struct store *s, int all, const char *name, const struct key_values *labels,
+                const struct key_values *options)
 {
         char fresh[48];
         int r;
@@ -108,7 +110,7 @@ static int make(struct store *s, int all, const char *name, const struct key_val
         r = dir < 0 || fchmod(dir, 0711) < 0 || mkdirat(dir, "_data", 0755) < 0 ||
                             fchmodat(dir, "_data", 0755, 0) < 0
                     ? -errno
-                    : write_record(dir, name, labels);
+                    : write_record(dir, name, labels, options);
         if (r == 0 && renameat2(all, fresh, all, name, RENAME_NOREPLACE) == 0) {
                 event_volume(s, "create", name);
                 return 0;
@@ -118,14 +120,15 @@ static int make(struct store *s, int all, const char *name, const struct key_val
         return r;
 }
 
-int volume_create(struct store *s, const char *name, const struct key_values *labels, struct err *e)
+int volume_create(struct store *s, const char *name, const struct key_values *labels,
+                  const struct key_values *options, struct err *e)
 {
         AUTO_FD int all = check_name(name, e) < 0 ? -1 : open_all(s, e);
         int r;
 
         if (all < 0)
                 return -1;
-        r = make(s, all, name, labels);
+        r = make(s, all, name, labels, options);
         if (r == -EEXIST)
                 return err_set(e, ERR_EXISTS, "a volume with the name \"%s\" exists", name);
         return r < 0 ? err_sys(e, r, "cannot make volume \"%s\"", name) : 0;
@@ -140,7 +143,7 @@ int volume_use(struct store *s, const char *name, int *ret_dir, struct err *e)
                 return -1;
         for (int i = 0; i < TRIES; i++) {
                 AUTO_FD int dir = open_dir(all, name);
-                int r = dir < 0 && errno == ENOENT ? make(s, all, name, NULL)
+                int r = dir < 0 && errno == ENOENT ? make(s, all, name, NULL, NULL)
                         : dir < 0                  ? -errno
                                                    : 0;
 
@@ -378,6 +381,7 @@ static int remove_unused(struct engine *g, struct arena *a, const char *name, st
                         users.v[0], users.n > 1 ? " and others" : "");
                 return err_hint(e, "remove the container first, or both with --force");
         }
+        volume_unmount(g, name);
         r = renameat(all, name, all, gone) < 0 ? -errno : 0;
         if (r == 0) {
                 event_volume(g->store, "remove", name);

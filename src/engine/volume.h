@@ -28,7 +28,13 @@ struct volume {
 
 /* Makes it. ERR_EXISTS. */
 int volume_create(struct store *s, const char *name, const struct key_values *labels,
-                  struct err *e);
+                  const struct key_values *options, struct err *e);
+/* What --opt of volume create can say; ERR_INVALID. volume-mount.c */
+int volume_check_options(const struct key_values *options, struct err *e);
+/* Its data, as volume_data(), mounted where it has options; *ret_own: it has. */
+int volume_mount(struct store *s, const char *name, bool *ret_own, struct err *e);
+/* The reverse, unless a container that is up has it. */
+void volume_unmount(struct engine *g, const char *name);
 /* Its directory, made where missing, with the shared flock of V2: the caller's to close once a
  * record names the volume. */
 int volume_use(struct store *s, const char *name, int *ret_dir, struct err *e);

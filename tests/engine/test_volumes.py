@@ -236,3 +236,46 @@ def test_df_counts_them(engine):
     links = {line.split()[0]: line.split()[1] for line in engine("system", "df", "-v").ok().out.splitlines()
              if line.split()[:1] in (["idle"], ["used"])}
     assert links == {"idle": "0", "used": "1"}
+
+
+def mounted(engine, name):
+    return str(engine.root / "volumes" / name / "_data") in {m.split()[1] for m in open("/proc/mounts")}
+
+
+@pytest.mark.fast
+def test_a_file_system_of_its_own(engine):
+    """A tmpfs: one for all that have it at a time, gone with the last."""
+    engine("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1m,mode=0700", "t").ok()
+    assert json.loads(engine("volume", "inspect", "t").ok().out)[0]["Options"] == {
+        "type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=0700"}
+    assert not mounted(engine, "t")
+    one = engine.up("sh", "-c", "echo shared >/d/f; sleep 100", flags=["-v", "t:/d"])
+    assert eventually(lambda: engine("exec", one, "cat", "/d/f").out == "shared\n", 10)
+    two = engine.up("sleep", "100", flags=["-v", "t:/d"])
+    assert engine("exec", two, "cat", "/d/f").ok().out == "shared\n"
+    assert engine("exec", two, "sh", "-c", "df -k /d | tail -1 | awk '{print $2}'; stat -c %a /d").ok().out == "1024\n700\n"
+    engine("rm", "-f", one).ok()
+    assert mounted(engine, "t")
+    engine("stop", "-t0", two).ok()
+    assert not mounted(engine, "t")
+    engine("start", two).ok()
+    assert engine("exec", two, "ls", "/d").ok().out == ""
+    engine("rm", "-f", two).ok()
+    assert not mounted(engine, "t")
+
+
+def test_a_directory_of_the_host(engine, tmp_path):
+    (tmp_path / "f").write_text("of the host\n")
+    engine("volume", "create", "-o", "type=none", "-o", "o=bind,ro", "-o", f"device={tmp_path}", "b").ok()
+    assert sh(engine, "cat /d/f; touch /d/x 2>/dev/null || echo no", "-v", "b:/d").ok().out == "of the host\nno\n"
+    assert sh(engine, "cat /d/f", "-v", "b:/d:ro").ok().out == "of the host\n"
+    engine("volume", "rm", "b").ok()
+    assert (tmp_path / "f").exists()
+
+
+def test_options_that_do_not_work(engine):
+    engine("volume", "create", "-o", "colour=red", "x").failed("none of type")
+    engine("volume", "create", "-o", "o=ro", "x").failed("a device or a type")
+    engine("volume", "create", "-o", "type=nosuchfs", "-o", "device=none", "x").ok()
+    sh(engine, "true", "-v", "x:/d").failed("cannot mount volume", code=125)
+    engine("volume", "rm", "x").ok()

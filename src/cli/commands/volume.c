@@ -18,7 +18,7 @@
 struct volume_args {
         bool force, quiet, no_heading, all, ignore;
         const char *format, *driver;
-        struct strings labels, filters;
+        struct strings labels, filters, options;
 };
 
 static void print(const struct buf *out)
@@ -33,15 +33,18 @@ static int run_create(struct ctx *c, void *p, int argc, char **argv, struct err 
         const struct volume_args *args = p;
         const char *name = argc ? argv[0] : id_make(&c->arena);
         struct key_values labels = key_values_of(&c->arena, &args->labels);
+        struct key_values options = key_values_of(&c->arena, &args->options);
         AUTO_BUF out = { 0 };
         struct engine g;
         int r;
 
+        if (volume_check_options(&options, e) < 0)
+                return -1;
         if (args->driver && !str_eq(args->driver, "local"))
                 return err_set(e, ERR_UNSUPPORTED, "--driver: there is no driver but local");
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        r = volume_create(g.store, name, &labels, e);
+        r = volume_create(g.store, name, &labels, &options, e);
         if (r < 0 && e->code == ERR_EXISTS && args->ignore) {
                 err_clear(e);
                 r = 0;
@@ -71,7 +74,9 @@ static const struct opt create_opts[] = {
         REFUSED(0, "topology-required", CLUSTER),
         REFUSED(0, "type", CLUSTER),
         LIST(struct volume_args, labels, 'l', "label", "KEY[=VALUE]", "Label it"),
-        REFUSED('o', "opt", "volumes are directories of the store: mount elsewhere, and use -v"),
+        LIST(struct volume_args, options, 'o', "opt", "KEY=VALUE",
+             "Make it a file system that is mounted while it is used: type, device and o, as "
+             "mount(8) has them"),
         {}
 };
 const struct command cmd_volume_create = {
