@@ -17,8 +17,7 @@
 static int mount_part(struct engine *g, const char *name, const char *subpath, struct err *e)
 {
         bool own;
-        AUTO_FD int data =
-                volume_mount(g->store, name, &own, e) < 0 ? -1 : volume_data(g->store, name, e);
+        AUTO_FD int data = volume_mount(g->store, name, &own, e);
         int r;
 
         if (data < 0)

@@ -218,6 +218,7 @@ def test_gone_while_it_ran(engine):
     id = engine.up("sleep", "0.2", flags=["--rm", "--mount", f"type=image,src={IMAGE},dst=/i"])
     assert eventually(lambda: not engine.dir(id).exists(), 10)
 
+
 def test_df_counts_them(engine):
     engine("volume", "create", "idle").ok()
     sh(engine, "head -c 300000 /dev/zero >/d/f", "-v", "idle:/d").ok()
