@@ -43,6 +43,8 @@ static int choose_all(struct ctx *c, struct engine *g, const struct ctr_choice *
         if ((any(choice->filters) && ctr_filters_parse(c, g, choice->filters, &filters, e) < 0) ||
             ctr_list(g, &c->arena, &all, &n, e) < 0)
                 return -1;
+        if (choice->latest && n == 0 && !choice->ignore)
+                return err_set(e, ERR_NOT_FOUND, "--latest: there is no container");
         if (choice->latest)
                 n = MIN(n, (size_t)1);
         for (size_t i = 0; i < n; i++) {
@@ -99,12 +101,8 @@ int ctr_choose(struct ctx *c, struct engine *g, const struct ctr_choice *choice,
                                choice->all      ? "all"
                                : choice->latest ? "latest"
                                                 : "filter");
-        if (chosen && choose_all(c, g, choice, ret, ret_n, e) < 0)
-                return -1;
-        if (choice->latest && *ret_n == 0 && !choice->ignore)
-                return err_set(e, ERR_NOT_FOUND, "--latest: there is no container");
         if (chosen)
-                return 0;
+                return choose_all(c, g, choice, ret, ret_n, e);
         if (add_cidfiles(c, choice, &argc, &argv, ret_missing) == 0) {
                 *ret = NULL;
                 return any(choice->cidfiles)
