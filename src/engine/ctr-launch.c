@@ -163,7 +163,7 @@ static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct
                                              (attach < 0 ? 0 : 1u << MONITOR_FD_ATTACH) };
         int mounts;
 
-        if (journal < 0 || (s->sock < 0 && standby_start(s, c, e) < 0))
+        if (journal < 0)
                 return -1;
         mounts = ctr_prepare(g, c, lock, fds + nfds, e);
         if (mounts < 0)
@@ -188,6 +188,8 @@ int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *
         if (ctr_is_up(&state))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s already", c->name,
                                ctr_status_names[state.status]);
+        if (s->sock < 0 && standby_start(s, c, e) < 0)
+                return -1;
         if (root < 0 && ctr_rejoin(g, c, lock, e) < 0)
                 return -1;
         if (mount < 0 && ctr_mount(g, c, true, &mount, e) < 0)
@@ -216,6 +218,7 @@ int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach
         if (attach && ctr_attach_pair(attach, pair, e) < 0)
                 return -1;
         r = ctr_launch(g, c, lock, &standby, -1, pair[1], e);
+        standby_dismiss(&standby);
         fd_close(pair[1]);
         if (r == 0 && attach)
                 return (*ret_sock = attach_accepted(pair[0], e)) < 0 ? -1 : 0;
