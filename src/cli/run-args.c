@@ -243,9 +243,11 @@ const struct opt run_opts[] = {
         FLAG(struct run_args, no_health, 0, "no-healthcheck",
              "No health checks, whatever the image says"),
         ENUM(struct run_args, log_driver, 0, "log-driver", "DRIVER", log_driver_names,
-             "How its output is kept: k8s-file (the default), json-file (docker's), none"),
+             "How its output is kept: k8s-file (the default), json-file (docker's), journald "
+             "(systemd's), passthrough (not at all: it writes where we do), none"),
         LIST(struct run_args, log_opts, 0, "log-opt", "KEY=VALUE",
-             "max-size=10m: rotate at that size; max-file=3: keep so many"),
+             "max-size=10m: rotate at that size; max-file=3: keep so many; tag={{.Name}}: its name "
+             "in journald"),
         LIST(struct run_args, labels, 'l', "label", "KEY[=VALUE]", "Label it"),
         LIST(struct run_args, label_files, 0, "label-file", "FILE",
              "Label it as a file says, one KEY=VALUE a line", .complete = COMPLETE_FILE),
@@ -559,6 +561,9 @@ static int take_health(struct ctx *c, const struct run_args *args, struct ctr_op
 
 static int take_log(const struct run_args *args, struct monitor_config *m, struct err *e)
 {
+        if (args->log_driver == LOG_DRIVER_PASSTHROUGH && args->tty)
+                return err_set(e, ERR_INVALID,
+                               "--log-driver passthrough and --tty exclude each other");
         m->log_driver = args->log_driver;
         m->log_max_files = 1;
         for (size_t i = 0; i < args->log_opts.n; i++) {
@@ -570,9 +575,12 @@ static int take_log(const struct run_args *args, struct monitor_config *m, struc
                 else if ((value = str_after(text, "max-file=")) && str_to_i64(value, &n) == 0 &&
                          n > 0 && n < 1000)
                         m->log_max_files = n;
+                else if ((value = str_after(text, "tag=")) && !strchr(value, '\n'))
+                        m->log_tag = value;
                 else
                         return err_set(e, ERR_INVALID,
-                                       "--log-opt: \"%s\" is neither max-size=BYTES nor max-file=N",
+                                       "--log-opt: \"%s\" is none of max-size=BYTES, max-file=N "
+                                       "and tag=TEXT",
                                        text);
         }
         return 0;

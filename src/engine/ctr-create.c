@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "codec/hash.h"
 #include "engine/ctr-internal.h"
 #include "engine/names.h"
 #include "engine/placement.h"
@@ -219,6 +220,47 @@ static int put_file(const struct run *r, const char *name, const struct buf *tex
                           : 0;
 }
 
+/* One of docker's and podman's names in --log-opt tag=; false: it is none. */
+static bool put_tag_word(const struct ctr *c, const char *name, size_t n, struct buf *out)
+{
+        const char *image = digest_hex(c->image_id);
+        const struct {
+                const char *name, *value;
+                int cap;
+        } known[] = {
+                { ".ID", c->id, 12 },      { ".FullID", c->id, 64 },
+                { ".Name", c->name, 255 }, { ".ImageName", c->image_name, 255 },
+                { ".ImageID", image, 12 }, { ".ImageFullID", image, 64 },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+                if (strlen(known[i].name) == n && memcmp(name, known[i].name, n) == 0) {
+                        buf_printf(out, "%.*s", known[i].cap, known[i].value);
+                        return true;
+                }
+        return false;
+}
+
+static int expand_tag(const struct creation *c, const char **tag, struct err *e)
+{
+        const char *at = *tag, *open, *end;
+        AUTO_BUF b = { 0 };
+
+        while ((open = strstr(at, "{{")) && (end = strstr(open, "}}"))) {
+                buf_add(&b, at, (size_t)(open - at));
+                if (!put_tag_word(&c->ctr, open + 2, (size_t)(end - open - 2), &b)) {
+                        err_set(e, ERR_INVALID, "--log-opt tag: \"%.*s\" is not known",
+                                (int)(end + 2 - open), open);
+                        return err_hint(e, "there are {{.ID}}, {{.FullID}}, {{.Name}}, "
+                                           "{{.ImageName}}, {{.ImageID}} and {{.ImageFullID}}");
+                }
+                at = end + 2;
+        }
+        buf_puts(&b, at);
+        *tag = arena_strdup(c->a, buf_str(&b));
+        return 0;
+}
+
 static int write_bundle(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
@@ -226,7 +268,7 @@ static int write_bundle(struct run *r, struct err *e)
         AUTO_BUF text = { 0 };
         int sig = c->o->stop_signal_given ? (int)m.stop_signal : stop_signal(r, e);
 
-        if (sig < 0)
+        if (sig < 0 || (m.log_tag && expand_tag(c, &m.log_tag, e) < 0))
                 return -1;
         if (m.on_exit.n) /* a command that takes the id last */
                 settings_push(&r->arena, &m.on_exit, c->ctr.id);
@@ -425,6 +467,7 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
                               .tty = o->box.tty,
                               .open_stdin = o->box.interactive,
                               .auto_remove = o->auto_remove,
+                              .passthrough = o->monitor.log_driver == LOG_DRIVER_PASSTHROUGH,
                               .network = network_names[o->box.network] };
         c.box.name = c.ctr.id;
         if (!c.box.hostname)

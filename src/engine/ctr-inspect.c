@@ -239,6 +239,8 @@ static void put_log(const struct inspection *i, struct json_writer *w)
         json_open(w, "LogConfig", '{');
         json_put_str(w, "Type", log_driver_names[m->log_driver]);
         json_open(w, "Config", '{');
+        if (m->log_tag)
+                json_put_str(w, "tag", m->log_tag);
         if (m->log_max_size)
                 json_put_str(w, "max-size", arena_printf(&a, "%" PRIu64, m->log_max_size));
         if (m->log_max_files)

@@ -156,23 +156,36 @@ static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct
 {
         AUTO_FD int run = ctr_run_dir(g, c->id, true, e);
         AUTO_FD int journal = run < 0 ? -1 : engine_journal(g->store, e);
-        int fds[MONITOR_FD_END + WIRE_MOUNTS_MAX] = { lock, run, journal, root, attach };
-        size_t nfds = attach < 0 ? 4 : 5;
-        struct wire_order order = { .which = 1u << MONITOR_FD_BUNDLE | 1u << MONITOR_FD_RUN |
-                                             1u << MONITOR_FD_JOURNAL | 1u << MONITOR_FD_ROOT |
-                                             (attach < 0 ? 0 : 1u << MONITOR_FD_ATTACH) };
-        int mounts;
+        const int all[MONITOR_FD_END] = {
+                [MONITOR_FD_STARTED] = -1,
+                [MONITOR_FD_BUNDLE] = lock,
+                [MONITOR_FD_RUN] = run,
+                [MONITOR_FD_JOURNAL] = journal,
+                [MONITOR_FD_ROOT] = root,
+                [MONITOR_FD_ATTACH] = attach,
+                [MONITOR_FD_STDIN] = c->passthrough ? STDIN_FILENO : -1,
+                [MONITOR_FD_STDOUT] = c->passthrough ? STDOUT_FILENO : -1,
+                [MONITOR_FD_STDERR] = c->passthrough ? STDERR_FILENO : -1,
+        };
+        struct wire_order order = { 0 };
+        int fds[MONITOR_FD_END + WIRE_MOUNTS_MAX], mounts;
+        size_t n = 0;
 
         if (journal < 0)
                 return -1;
-        mounts = ctr_prepare(g, c, lock, fds + nfds, e);
+        for (int i = MONITOR_FD_BUNDLE; i < MONITOR_FD_END; i++)
+                if (all[i] >= 0) {
+                        order.which |= 1u << i;
+                        fds[n++] = all[i];
+                }
+        mounts = ctr_prepare(g, c, lock, fds + n, e);
         if (mounts < 0)
                 return -1;
         order.mounts = (uint32_t)mounts;
         /* A monitor that has died already has said why. */
-        fd_send(s->sock, &order, sizeof order, fds, nfds + order.mounts);
+        fd_send(s->sock, &order, sizeof order, fds, n + order.mounts);
         while (mounts > 0)
-                fd_close(fds[nfds + (size_t)--mounts]);
+                fd_close(fds[n + (size_t)--mounts]);
         /* It is at work: time to look at every other container. */
         sandbox_sweep(&g->places, g->store);
         return await(s, e);
@@ -188,6 +201,11 @@ int ctr_launch(struct engine *g, const struct ctr *c, int lock, struct standby *
         if (ctr_is_up(&state))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s already", c->name,
                                ctr_status_names[state.status]);
+        if (c->passthrough && (isatty(0) || isatty(1) || isatty(2))) {
+                err_set(e, ERR_INVALID, "--log-driver passthrough is not for terminals");
+                return err_hint(e, "it is for systemd's units, and for streams that are files or "
+                                   "pipes; on a terminal use --tty");
+        }
         if (s->sock < 0 && standby_start(s, c, e) < 0)
                 return -1;
         if (root < 0 && ctr_rejoin(g, c, lock, e) < 0)

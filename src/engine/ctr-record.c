@@ -51,6 +51,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_bool(&w, "tty", c->tty);
         json_put_bool(&w, "openStdin", c->open_stdin);
         json_put_bool(&w, "autoRemove", c->auto_remove);
+        json_put_bool(&w, "passthrough", c->passthrough);
         json_put_bool(&w, "systemd", c->systemd);
         json_put_str(&w, "network", c->network);
         json_put_str(&w, "slice", c->slice);
@@ -120,6 +121,7 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
         c.user = json_str(json_get(j, "user"), "");
         c.tty = is_true(json_get(j, "tty"));
         c.open_stdin = is_true(json_get(j, "openStdin"));
+        c.passthrough = is_true(json_get(j, "passthrough"));
         c.auto_remove = is_true(json_get(j, "autoRemove"));
         c.slice = json_str(json_get(j, "slice"), NULL);
         c.network = json_str(json_get(j, "network"), "none");

@@ -68,6 +68,7 @@ struct ctr {
         const char *user;       /* as the caller or the image has it; "": nobody said */
         struct key_values labels;
         bool tty, open_stdin, auto_remove, systemd;
+        bool passthrough;    /* its streams are those of who starts it */
         const char *network; /* "none", "host" */
         const char *slice;   /* systemd's, where its scope is; NULL: systemd has no part */
         /* While it is being created; later they are in the record, "mounts" and "secrets". */

@@ -594,7 +594,7 @@ static int follow(struct reader *r, struct files *f)
         return status;
 }
 
-int logs_read(const struct log_query *q, struct err *e)
+static int read_log_files(const struct log_query *q, struct err *e)
 {
         AUTO_FREE char *buf = mem_alloc(LINE_CAP);
         struct reader r = { .q = q, .fd = -1, .buf = buf };
@@ -614,4 +614,9 @@ int logs_read(const struct log_query *q, struct err *e)
                 status = follow(&r, &f);
         files_close(&f);
         return status < 0 ? -1 : 0;
+}
+
+int logs_read(const struct log_query *q, struct err *e)
+{
+        return q->driver == LOG_DRIVER_JOURNALD ? logs_read_journald(q, e) : read_log_files(q, e);
 }

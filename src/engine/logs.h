@@ -33,6 +33,7 @@ int log_range_arg(const char *since, const char *until, int64_t now_ns, int64_t 
 struct log_query {
         enum log_driver driver;
         int dir;              /* of ctr.log */
+        const char *id;       /* of the container */
         int64_t since, until; /* ns; 0: no limit */
         int64_t tail;         /* records (lines) from the end; -1: all */
         bool follow;
@@ -42,5 +43,7 @@ struct log_query {
         int (*put)(void *ctx, const struct log_record *r);
         void *ctx;
 };
+/* logs_read() of LOG_DRIVER_JOURNALD. */
+int logs_read_journald(const struct log_query *q, struct err *e);
 /* Reads; with follow waits for more (inotify) until alive() says no and everything was read. */
 int logs_read(const struct log_query *q, struct err *e);

@@ -41,6 +41,7 @@ static const struct field fields[] = {
         { "tty", BOOL, AT(tty) },
         { "openStdin", BOOL, AT(open_stdin) },
         { "logDriver", CHOICE, AT(log_driver), log_driver_names },
+        { "logTag", STRING, AT(log_tag) },
         { "logMaxSize", NUMBER, AT(log_max_size) },
         { "logMaxFiles", NUMBER, AT(log_max_files) },
         { "stopSignal", NUMBER, AT(stop_signal) },

@@ -37,6 +37,7 @@ struct monitor_config {
         const char *oci_root; /* state directories of the runtime */
         bool tty, open_stdin;
         enum log_driver log_driver;
+        const char *log_tag; /* CONTAINER_TAG of journald; or NULL */
         uint64_t log_max_size;
         int64_t log_max_files;
         int64_t stop_signal;

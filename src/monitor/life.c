@@ -16,6 +16,7 @@
 #include "kernel/exe.h"
 #include "kernel/proc.h"
 #include "kernel/sys.h"
+#include "monitor/monitor.h"
 #include "oci/runtime.h"
 
 /* What the child reports, in one packet. */
@@ -256,6 +257,11 @@ static int ends_make(struct ends *x, const struct monitor_config *c, struct err 
         if (c->tty) {
                 if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, x->console) < 0)
                         return err_sys(e, errno, "cannot make a socket");
+                return 0;
+        }
+        if (c->log_driver == LOG_DRIVER_PASSTHROUGH) {
+                for (int i = 0; i < 3; i++)
+                        x->theirs[i] = fcntl(MONITOR_FD_STDIN + i, F_DUPFD_CLOEXEC, 0);
                 return 0;
         }
         for (int i = 0; i < 3; i++) {

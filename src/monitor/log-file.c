@@ -12,10 +12,11 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/mem.h"
+#include "monitor/log-journald.h"
 
 const char *const log_driver_names[LOG_DRIVER_MAX + 1] = {
-        [LOG_DRIVER_K8S] = "k8s-file",
-        [LOG_DRIVER_JSON] = "json-file",
+        [LOG_DRIVER_K8S] = "k8s-file",      [LOG_DRIVER_JSON] = "json-file",
+        [LOG_DRIVER_JOURNALD] = "journald", [LOG_DRIVER_PASSTHROUGH] = "passthrough",
         [LOG_DRIVER_NONE] = "none",
 };
 static const char *const stream_names[LOG_STREAM_MAX] = { "stdout", "stderr" };
@@ -173,6 +174,26 @@ static char *put_escaped(char *at, const char *p, size_t n)
         return at;
 }
 
+static void put_journald(struct log_file *l, enum log_stream s, bool full,
+                         const struct log_pending *head, const char *p, size_t n)
+{
+        const struct log_journald_line line = {
+                .fields = l->fields,
+                .fields_len = l->fields_len,
+                .is_error = s == LOG_STDERR,
+                .partial = !full,
+                .head = head->text,
+                .head_len = head->len,
+                .text = p,
+                .text_len = n,
+        };
+        int r = log_journald_send(l->fd, &line);
+
+        l->failed = -r;
+        if (r < 0)
+                l->lost += head->len + n;
+}
+
 /* One record: a line (full: it ends here) or a piece of one. head is the beginning that was
  * pending. */
 static void put_record(struct log_file *l, enum log_stream s, const char *time, bool full,
@@ -180,6 +201,10 @@ static void put_record(struct log_file *l, enum log_stream s, const char *time, 
 {
         char *at;
 
+        if (l->driver == LOG_DRIVER_JOURNALD) {
+                put_journald(l, s, full, head, p, n);
+                return;
+        }
         if (l->out_len + RECORD_MAX > OUT_CAP)
                 flush_out(l);
         at = l->out + l->out_len;
@@ -215,7 +240,7 @@ void log_file_put(struct log_file *l, enum log_stream s, const char *p, size_t n
         struct log_pending *w = &l->pending[s];
         char time[TIME_LEN];
 
-        if (l->driver == LOG_DRIVER_NONE)
+        if (!l->out)
                 return;
         format_time(time);
         while (n > 0) {
@@ -251,10 +276,12 @@ static void put_pending(struct log_file *l, bool at_end)
         for (int s = 0; s < LOG_STREAM_MAX; s++) {
                 struct log_pending *w = &l->pending[s];
 
-                if (w->len == 0 && !(at_end && w->partial && l->driver == LOG_DRIVER_K8S))
+                /* JSON's reader wants the newline that never came; the others' want an end. */
+                bool ends = at_end && l->driver != LOG_DRIVER_JSON;
+
+                if (w->len == 0 && !(ends && w->partial))
                         continue;
-                put_record(l, (enum log_stream)s, time, at_end && l->driver == LOG_DRIVER_K8S, w,
-                           "", 0);
+                put_record(l, (enum log_stream)s, time, ends, w, "", 0);
                 w->partial = !at_end;
                 w->len = 0;
         }
@@ -276,18 +303,27 @@ void log_file_end(struct log_file *l)
 
 /* ---- life ---- */
 
-int log_file_open(struct log_file *l)
+static int open_files(struct log_file *l)
 {
         char name[80];
-        int r;
 
-        l->fd = -1;
-        if (l->driver == LOG_DRIVER_NONE)
-                return 0;
         /* A monitor that was killed between the halves. */
         if (faccessat(l->dir, new_name(l, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
                 publish(l);
-        r = open_file(l, l->name, 0);
+        return open_file(l, l->name, 0);
+}
+
+int log_file_open(struct log_file *l)
+{
+        int r;
+
+        l->fd = -1;
+        if (l->driver == LOG_DRIVER_NONE || l->driver == LOG_DRIVER_PASSTHROUGH)
+                return 0;
+        if (l->driver == LOG_DRIVER_JOURNALD)
+                r = l->fd = log_journald_open();
+        else
+                r = open_files(l);
         if (r < 0)
                 return r;
         l->out = mem_alloc(OUT_CAP);
@@ -298,7 +334,7 @@ int log_file_open(struct log_file *l)
 
 int log_file_reopen(struct log_file *l)
 {
-        if (l->driver == LOG_DRIVER_NONE)
+        if (!log_driver_is_file(l->driver))
                 return 0;
         if (l->rotating)
                 publish(l);

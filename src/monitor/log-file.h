@@ -16,7 +16,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum log_driver { LOG_DRIVER_K8S, LOG_DRIVER_JSON, LOG_DRIVER_NONE, LOG_DRIVER_MAX };
+enum log_driver {
+        LOG_DRIVER_K8S,
+        LOG_DRIVER_JSON,
+        LOG_DRIVER_JOURNALD,    /* log-journald.h; no file */
+        LOG_DRIVER_PASSTHROUGH, /* the caller's own streams: nothing comes here */
+        LOG_DRIVER_NONE,
+        LOG_DRIVER_MAX
+};
+/* Whether it writes files. */
+static inline bool log_driver_is_file(enum log_driver d)
+{
+        return d == LOG_DRIVER_K8S || d == LOG_DRIVER_JSON;
+}
 extern const char
         *const log_driver_names[LOG_DRIVER_MAX + 1]; /* "k8s-file", ...; for option tables */
 
@@ -30,6 +42,8 @@ struct log_file {
         char name[64];      /* NAME; older ones are NAME.1, NAME.2, ...; for a moment, NAME.new */
         uint64_t max_size;  /* bytes after which it rotates; 0: never */
         unsigned max_files; /* how many are kept, the current one counted; at least 1 */
+        const char *fields; /* of journald's entries, see log-journald.h */
+        size_t fields_len;
         int fd;
         uint64_t size;
         bool rotating; /* fd is NAME.new yet */

@@ -26,6 +26,7 @@
 #include "monitor/health.h"
 #include "monitor/journal.h"
 #include "monitor/life.h"
+#include "monitor/log-journald.h"
 #include "monitor/state.h"
 #include "oci/runtime.h"
 
@@ -547,17 +548,38 @@ static void loop_once(struct monitor *m)
 
 /* ---- beginning and end ---- */
 
+/* What every entry of systemd's journal has; names can't hold a newline. */
+static void journald_fields(struct monitor *m)
+{
+        const struct monitor_config *c = &m->config;
+        const char *tag = str_empty(c->log_tag) ? NULL : c->log_tag;
+        AUTO_BUF b = { 0 };
+
+        buf_printf(&b, "CONTAINER_ID=%.12s\nCONTAINER_ID_FULL=%s\nCONTAINER_NAME=%s\n", c->id,
+                   c->id, c->name);
+        if (tag)
+                buf_printf(&b, "CONTAINER_TAG=%s\n", tag);
+        buf_printf(&b, "SYSLOG_IDENTIFIER=%s\n", tag ? tag : c->name);
+        m->streams.log.fields = arena_strndup(&m->arena, b.s, b.len);
+        m->streams.log.fields_len = b.len;
+}
+
 static int open_log(struct monitor *m, struct err *e)
 {
         struct log_file *l = &m->streams.log;
         int r;
 
+        if (m->config.log_driver == LOG_DRIVER_JOURNALD)
+                journald_fields(m);
         l->driver = m->config.log_driver;
         l->dir = MONITOR_FD_BUNDLE;
         snprintf(l->name, sizeof l->name, "ctr.log");
         l->max_size = m->config.log_max_size;
         l->max_files = m->config.log_max_files > 0 ? (unsigned)m->config.log_max_files : 1;
         r = log_file_open(l);
+        if (r < 0 && l->driver == LOG_DRIVER_JOURNALD)
+                return err_sys(e, r,
+                               "cannot reach systemd's journal at \"" LOG_JOURNALD_SOCKET "\"");
         return r < 0 ? err_sys(e, r, "cannot open the log") : 0;
 }
 

@@ -28,6 +28,10 @@ enum monitor_fd {
         MONITOR_FD_JOURNAL,     /* the directory of the journal of events */
         MONITOR_FD_ROOT,        /* a detached mount for rootfs/; may be closed */
         MONITOR_FD_ATTACH,      /* a client's socket, its WIRE_ATTACH sent; may be closed */
+        MONITOR_FD_STDIN, /* and the next two: the container's streams where nobody comes between
+                                   (LOG_DRIVER_PASSTHROUGH); else closed */
+        MONITOR_FD_STDOUT,
+        MONITOR_FD_STDERR,
         MONITOR_FD_END
 };
 

@@ -613,3 +613,25 @@ def test_rm_of_a_foreground_run_is_done_by_the_monitor_where_the_command_dies(en
     kit.kill_and_wait(process)
     process.stdout.close()
     assert eventually(lambda: not engine.ids(), 15)
+
+
+def test_passthrough(engine, tmp_path):
+    done = engine.run("--rm", "--log-driver", "passthrough", IMAGE, "sh", "-c", "cat; echo err >&2; exit 4", input="in\n")
+    assert (done.code, done.out, done.err) == (4, "in\n", "err\n")
+    with open(tmp_path / "out", "w") as out:  # as a unit of systemd does it: whoever started it goes
+        engine.popen("run", "-d", "--name", "p", "--log-driver", "passthrough", IMAGE, "sh", "-c",
+                     "echo one; sleep 0.2; echo two", stdout=out).wait(30)
+    engine("wait", "p").ok()
+    assert (tmp_path / "out").read_text().split() == ["one", engine.ids()[0], "two"]
+    engine("logs", "p").failed("keeps nothing")
+    engine("rm", "p").ok()
+    engine.run("-t", "--log-driver", "passthrough", IMAGE, "true").failed("--tty", code=125)
+    assert engine.ids() == []
+
+
+def test_journald_where_there_is_none(engine):
+    if os.path.exists("/run/systemd/journal/socket"):
+        pytest.skip("needs a machine without systemd's journal")
+    engine.run("--rm", "--log-driver", "journald", IMAGE, "true").failed("cannot reach systemd's journal")
+    engine.run("--rm", "--log-opt", "tag={{.Nosuch}}", IMAGE, "true").failed("{{.Nosuch}}")
+    assert engine.ids() == []

@@ -74,7 +74,7 @@ static int each_running(struct ctx *c, struct life_args *a, int argc, char **arg
 static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr,
                           const struct life_args *a, struct err *e)
 {
-        const struct attach attach = { .in = a->interactive,
+        const struct attach attach = { .in = a->interactive && !ctr->passthrough,
                                        .out = true,
                                        .err = true,
                                        .primary = true,

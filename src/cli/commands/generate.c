@@ -112,8 +112,8 @@ static int check_lines(const struct generate_args *args, struct err *e)
 }
 
 /* In the foreground: systemd sees the exit status of the container itself, its output goes to
- * systemd's journal too, and a monitor that was killed is a failure. The monitor stays in the
- * unit's cgroup; told to end, it stops the container. */
+ * systemd's journal too, and a monitor that was killed is a failure. Monitor and container are in a
+ * scope of their own (engine/placement.h), so it is we who end them whenever the unit ends. */
 static void put_unit(struct ctx *c, const struct ctr *ctr, const struct monitor_config *m,
                      const struct generate_args *args, struct buf *out)
 {
@@ -154,6 +154,9 @@ static void put_unit(struct ctx *c, const struct ctr *ctr, const struct monitor_
         put_command(c, "ExecStart", (const char *const[]){ "start", "--attach", who, NULL }, out);
         put_command(c, "ExecStop", (const char *const[]){ "stop", "--time", seconds, who, NULL },
                     out);
+        /* Should the command have been killed: it is not started again before it has ended. */
+        put_command(c, "ExecStopPost",
+                    (const char *const[]){ "stop", "--ignore", "--time", seconds, who, NULL }, out);
         buf_printf(out,
                    "SuccessExitStatus=%" PRId64 "\n"
                    "TimeoutStopSec=%" PRId64 "\n"

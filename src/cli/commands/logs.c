@@ -108,8 +108,9 @@ static int driver_of(int dir, enum log_driver *ret, struct err *e)
                 return err_sys(e, r, "cannot read monitor.json");
         if (monitor_config_read(&a, text, n, &m, e) < 0)
                 return -1;
-        if (m.log_driver == LOG_DRIVER_NONE) {
-                err_set(e, ERR_UNSUPPORTED, "the log driver \"none\" keeps nothing to read");
+        if (m.log_driver == LOG_DRIVER_NONE || m.log_driver == LOG_DRIVER_PASSTHROUGH) {
+                err_set(e, ERR_UNSUPPORTED, "the log driver \"%s\" keeps nothing to read",
+                        log_driver_names[m.log_driver]);
                 return err_hint(e, "create it with --log-driver k8s-file");
         }
         *ret = m.log_driver;
@@ -120,9 +121,12 @@ static int read_one(struct engine *g, const struct ctr *c, void *args, struct er
 {
         struct reading r = { .args = args, .g = g, .ctr = c };
         AUTO_FD int dir = ctr_dir(g, c->id, e);
-        struct log_query q = {
-                .dir = dir, .follow = r.args->follow, .alive = alive, .put = put, .ctx = &r
-        };
+        struct log_query q = { .dir = dir,
+                               .id = c->id,
+                               .follow = r.args->follow,
+                               .alive = alive,
+                               .put = put,
+                               .ctx = &r };
         int status;
 
         if (dir < 0 || driver_of(dir, &q.driver, e) < 0 ||
@@ -162,8 +166,8 @@ const struct command cmd_logs = {
         .alias = { "container logs" },
         .usage = "CONTAINER...",
         .help = "Show what containers printed",
-        .about = "Reads the files that their monitors write, across rotations; standard output "
-                 "and error go where they went.",
+        .about = "Reads the files that their monitors write, across rotations, or systemd's "
+                 "journal; standard output and error go where they went.",
         .opts = opts,
         .max = -1,
         .needs = NEED_ROOT,

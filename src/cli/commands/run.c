@@ -193,6 +193,8 @@ static int run_ctr(struct ctx *c, struct engine *g, const struct run_args *args,
 
         o->box.watcher = progress_watcher(progress);
         r = run_args_attach(args, &a, e);
+        if (o->monitor.log_driver == LOG_DRIVER_PASSTHROUGH)
+                a.in = false; /* it reads our input itself */
         if (r == 0)
                 r = replace(c, g, args, e);
         if (r == 0)
