@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cli/ctr-filter.h"
 #include "engine/placement.h"
+#include "oci/runtime.h"
 
 int ctr_places(struct ctx *c, struct sandbox_places *ret, struct err *e)
 {
@@ -157,4 +158,26 @@ int ctr_each(struct ctx *c, const struct ctr_choice *choice, int argc, char **ar
         }
         engine_close(&g);
         return r < 0 ? -1 : failed > 0;
+}
+
+int ctr_attended(struct engine *g, const struct ctr *ctr, const struct attach *a, int conn,
+                 struct err *e)
+{
+        /* Open until the container is removed: were we killed before, its monitor does it. */
+        AUTO_FD int sock = conn, run = ctr_run_dir(g, ctr->id, false, &(struct err){ 0 });
+        enum attach_end end = ATTACH_LOST;
+        int status = 0;
+
+        if (attach_run(sock, a, run, &end, &status, e) < 0)
+                return -1;
+        if (end == ATTACH_LOST) {
+                err_set(e, ERR_UNAVAILABLE, "the monitor of container \"%s\" died", ctr->name);
+                err_hint(e, "`berth ps -a` tells what became of it");
+                log_err(g->places.log, LOG_LEVEL_ERROR, e);
+                return STATUS_ENGINE;
+        }
+        if (end == ATTACH_EXITED && ctr->auto_remove &&
+            ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)
+                log_warning(g->places.log, "container \"%s\" could not be removed", ctr->name);
+        return status;
 }

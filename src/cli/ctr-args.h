@@ -27,3 +27,9 @@ int ctr_choose(struct ctx *c, struct engine *g, const struct ctr_choice *choice,
 typedef int ctr_fn(struct engine *g, const struct ctr *c, void *args, struct err *e);
 int ctr_each(struct ctx *c, const struct ctr_choice *choice, int argc, char **argv, ctr_fn *fn,
              void *args, struct err *e);
+
+/* What follows ctr_start() and ctr_run() with attach: passes everything on until its end, and then
+ * removes a container that removes itself. The exit status: the container's, 0 where it was left
+ * running, STATUS_ENGINE where its monitor died; or -1. conn is closed. */
+int ctr_attended(struct engine *g, const struct ctr *c, const struct attach *a, int conn,
+                 struct err *e);

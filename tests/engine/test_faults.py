@@ -100,7 +100,8 @@ def test_the_monitor_is_killed(engine):
         assert engine("wait", "m", timeout=10).code == 0
         if life % 3 == 0:  # it can be started again, and what was left of it is gone
             engine("start", "m").ok()
-            assert len(engine.exits(id)) == 0 and engine.state("m")[0] == "running"
+            record, = engine.exits(id)
+            assert record["lost"] == "its monitor was killed" and engine.state("m")[0] == "running"
             engine("stop", "-t", "1", "m").ok()
             assert engine.state("m") == ("exited", 5) or engine.state("m") == ("exited", 137)
         elif life % 3 == 1:

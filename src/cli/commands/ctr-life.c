@@ -82,19 +82,10 @@ static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr
                                        .forward_signals =
                                                a->sig_proxy ? a->sig_proxy[0] != 'f' : !ctr->tty,
                                        .detach_keys = a->detach_keys };
-        AUTO_FD int sock = -1, run = -1;
-        enum attach_end end;
-        int status;
+        int sock;
 
-        if (ctr_start(g, ctr, &attach, &sock, e) < 0)
-                return -1;
-        run = ctr_run_dir(g, ctr->id, false, &(struct err){ 0 });
-        if (attach_run(sock, &attach, run, &end, &status, e) < 0)
-                return -1;
-        if (end == ATTACH_EXITED && ctr->auto_remove &&
-            ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)
-                log_warning(&c->log, "container \"%s\" could not be removed", ctr->name);
-        return end == ATTACH_EXITED ? status : 0;
+        return ctr_start(g, ctr, &attach, &sock, e) < 0 ? -1
+                                                        : ctr_attended(g, ctr, &attach, sock, e);
 }
 
 static int start_one(struct engine *g, const struct ctr *c, void *args, struct err *e)

@@ -126,28 +126,6 @@ static int plan_removal(struct ctx *c, struct engine *g, struct ctr_options *o, 
         return 0;
 }
 
-/* conn stays open until the container is removed: were we killed before, its monitor does it. */
-static int attended(struct engine *g, const struct ctr *ctr, const struct attach *a, int conn,
-                    struct err *e)
-{
-        AUTO_FD int sock = conn, run = ctr_run_dir(g, ctr->id, false, &(struct err){ 0 });
-        enum attach_end end = ATTACH_LOST;
-        int status = 0;
-
-        if (attach_run(sock, a, run, &end, &status, e) < 0)
-                return -1;
-        if (end == ATTACH_LOST) {
-                err_set(e, ERR_UNAVAILABLE, "the monitor of container \"%s\" died", ctr->name);
-                err_hint(e, "`berth ps -a` tells what became of it");
-                log_err(g->places.log, LOG_LEVEL_ERROR, e);
-                return STATUS_ENGINE;
-        }
-        if (end == ATTACH_EXITED && ctr->auto_remove &&
-            ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)
-                log_warning(g->places.log, "container \"%s\" could not be removed", ctr->name);
-        return status;
-}
-
 /* --replace: by its whole name alone. */
 static int replace(struct ctx *c, struct engine *g, const struct run_args *args, struct err *e)
 {
@@ -208,7 +186,7 @@ static int run_ctr(struct ctx *c, struct engine *g, const struct run_args *args,
                 print_id(&ctr);
                 return 0;
         }
-        r = attended(g, &ctr, &a, sock, e);
+        r = ctr_attended(g, &ctr, &a, sock, e);
         if (args->rmi)
                 remove_image(c, g, &ctr);
         return r;
