@@ -1,4 +1,3 @@
-# vm: --cgroup v2
 """`berth generate systemd`: the unit runs a container as any service."""
 
 import re

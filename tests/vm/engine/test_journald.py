@@ -1,4 +1,3 @@
-# vm: --cgroup v2
 """The log driver journald, written by the native protocol and read back through journalctl."""
 
 import json

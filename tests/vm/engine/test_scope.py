@@ -1,4 +1,3 @@
-# vm: --cgroup v2
 """Where containers and monitors are among systemd's units, and what systemd then leaves alone."""
 
 import pathlib
