@@ -187,7 +187,8 @@ static void put_modes(const struct sandbox *s, struct json_writer *w)
                              c->mode == MODE_HOST ? "host"
                              : c->mode == MODE_CONTAINER
                                      ? arena_printf(&a, "container:%s", c->container)
-                                     : "private");
+                             : c->word ? c->word
+                                       : "private");
         }
 }
 

@@ -3,7 +3,13 @@
  * and handed to the monitor as descriptors. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -44,6 +50,73 @@ static int mount_image(struct engine *g, const struct json *j, int userns, struc
                        : fd;
 }
 
+/* In a process of its own, which joins the mount namespace of pid: mounts are copied in one's own
+ * only. What the container has put in the place of its /dev/shm is not taken. */
+static int copy_shm(int pid)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_FD int ns = open(arena_printf(&a, "/proc/%d/ns/mnt", pid), O_RDONLY | O_CLOEXEC);
+        struct statfs fs;
+
+        if (ns < 0 || setns(ns, CLONE_NEWNS) < 0)
+                return -errno;
+        AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int shm = resolve_in(root, "dev/shm", O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+        if (shm < 0)
+                return shm;
+        if (fstatfs(shm, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+                return -ENOTSUP;
+        return mount_copy(shm, "", false);
+}
+
+static _Noreturn void send_shm(int sock, int pid)
+{
+        int fd = copy_shm(pid), r = MIN(fd, 0);
+
+        fd_send(sock, &r, sizeof r, &fd, fd >= 0);
+        _exit(0);
+}
+
+static int mount_shm(struct engine *g, const char *id, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        struct ctr_state state;
+        struct ctr other;
+        int pair[2], r = -EIO, fd = -1;
+        size_t n = 1;
+        pid_t pid;
+
+        if (ctr_find(g, &a, id, &other, e) < 0)
+                return -1;
+        ctr_state(g, &other, &state);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_sys(e, errno, "cannot make a socket");
+        pid = state.monitor.pid > 0 ? fork() : -1;
+        if (pid == 0)
+                send_shm(pair[1], state.monitor.pid);
+        close(pair[1]);
+        if (pid > 0) {
+                if (fd_recv(pair[0], &r, sizeof r, &fd, &n) == (ssize_t)sizeof r && r == 0 &&
+                    n == 0)
+                        r = -EIO;
+                while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                        ;
+        }
+        close(pair[0]);
+        return r < 0 ? err_sys(e, r, "cannot share /dev/shm of container \"%s\"", other.name) : fd;
+}
+
+static int mount_one(struct engine *g, const struct json *j, int userns, struct err *e)
+{
+        const char *volume = json_str(json_get(j, "volume"), NULL);
+        const char *shm = json_str(json_get(j, "shm"), NULL);
+
+        if (shm)
+                return mount_shm(g, shm, e);
+        return volume ? mount_part(g, volume, json_str(json_get(j, "subpath"), "."), e)
+                      : mount_image(g, j, userns, e);
+}
+
 /* A directory for a directory, a file for anything else. */
 static int make_place(int dir, const char *name, int mount, struct err *e)
 {
@@ -69,12 +142,9 @@ int ctr_prepare(struct engine *g, const struct ctr *c, int dir, int mounts[WIRE_
                 return -1;
 
         for (uint32_t i = 0; i < n; i++) {
-                const struct json *j = &list->items[i];
-                const char *volume = json_str(json_get(j, "volume"), NULL);
                 AUTO_ARENA a = { 0 };
 
-                mounts[i] = volume ? mount_part(g, volume, json_str(json_get(j, "subpath"), "."), e)
-                                   : mount_image(g, j, userns, e);
+                mounts[i] = mount_one(g, &list->items[i], userns, e);
                 if (mounts[i] >= 0 &&
                     make_place(dir, arena_printf(&a, "mounts/%u", i), mounts[i], e) == 0)
                         continue;

@@ -58,6 +58,18 @@ static void prepare(struct arena *a, const struct workspace *w, struct mounts *m
         row->source = arena_printf(a, "%s/mounts/%u", w->path, row->prepared - 1);
 }
 
+void mounts_shm(struct arena *a, const struct workspace *w, const char *id, struct mounts *m)
+{
+        static const char *const options[] = { "nosuid", "nodev", "noexec", NULL };
+        struct mount_row *row;
+
+        if (mounts_has(m, "/dev/shm"))
+                return;
+        row = mounts_bind(a, m, NULL, "/dev/shm", options);
+        row->shm_of = id;
+        prepare(a, w, m, row);
+}
+
 static int make_image(struct arena *a, const struct workspace *w, struct store *s, struct mounts *m,
                       struct mount_row *row, struct err *e)
 {
@@ -210,7 +222,9 @@ void mounts_record(const struct mounts *m, struct json_writer *w)
 static void record_prepared(const struct mount_row *row, struct json_writer *w)
 {
         json_open(w, NULL, '{');
-        if (row->image) {
+        if (row->shm_of) {
+                json_put_str(w, "shm", row->shm_of);
+        } else if (row->image) {
                 json_put_str(w, "image", row->digest);
                 json_put_strings(w, "layers", &row->layers);
         } else {

@@ -181,6 +181,8 @@ static void put_ipc(const struct sandbox *s, const struct mounts *m, struct json
 
                 if (i == 1 && !host && is_foreign(s, KIND_IPC))
                         continue;
+                if (i == 0 && str_eq0(s->ns[KIND_IPC].word, "none"))
+                        continue;
                 if (!mounts_has(m, f->destination) && (!host || access(f->source, F_OK) == 0))
                         put_fixed(w, f, false, !host && i == 0 ? size : NULL);
         }

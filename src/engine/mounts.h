@@ -29,6 +29,7 @@ struct mount_row {
         const char *image;   /* MOUNT_IMAGE: as it was named */
         const char *digest;  /* of that, and its layers */
         struct strings layers;
+        const char *shm_of; /* MOUNT_OURS: the container whose /dev/shm it is; or NULL */
         unsigned prepared;      /* its number among them (below), from 1; 0: it is none */
         struct strings options; /* as in config.json */
         bool read_only, nocopy;
@@ -63,6 +64,9 @@ int mounts_etc(struct arena *a, const struct sandbox *s, const struct workspace 
  * O_PATH descriptor; -1: dry, make nothing). */
 int mounts_volumes(struct arena *a, const struct settings *t, const struct workspace *w,
                    struct store *s, int root, struct mounts *m, struct err *e);
+/* /dev/shm of the container with this id, whose IPC namespace is joined, unless something else is
+ * mounted there. */
+void mounts_shm(struct arena *a, const struct workspace *w, const char *id, struct mounts *m);
 /* The member "mounts" of container.json: type, name (of a volume; "": anonymous), source,
  * destination, rw, propagation, options. m may be NULL. */
 void mounts_record(const struct mounts *m, struct json_writer *w);

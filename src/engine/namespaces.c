@@ -6,11 +6,11 @@
 
 static const struct {
         const char *option, *type, *file;
-        const char *accept; /* further words for a private one */
+        const char *accept; /* further words for a private one, with blanks between them */
         bool joins;         /* another container's */
 } kinds[KIND_MAX] = {
         [KIND_PID] = { "pid", "pid", "pid", NULL, true },
-        [KIND_IPC] = { "ipc", "ipc", "ipc", "shareable", true },
+        [KIND_IPC] = { "ipc", "ipc", "ipc", "shareable none", true },
         [KIND_UTS] = { "uts", "uts", "uts", NULL, true },
         [KIND_CGROUP] = { "cgroupns", "cgroup", "cgroup", NULL, false },
         [KIND_NETWORK] = { "network", "network", "net", "none", true },
@@ -25,14 +25,29 @@ static int refuse(enum ns_kind kind, const char *text, struct err *e)
         return err_hint(e, "it is private, host%s", kinds[kind].joins ? " or container:NAME" : "");
 }
 
+static bool accepts(const char *words, const char *text)
+{
+        const char *word;
+        size_t n;
+
+        while (words && str_next(&words, ' ', &word, &n))
+                if (strlen(text) == n && memcmp(text, word, n) == 0)
+                        return true;
+        return false;
+}
+
 int namespaces_parse(struct arena *a, enum ns_kind kind, const char *text, struct ns_choice *ret,
                      struct err *e)
 {
         const char *name = text ? str_after(text, "container:") : NULL;
 
         *ret = (struct ns_choice){ .mode = MODE_PRIVATE };
-        if (str_empty(text) || str_eq(text, "private") || str_eq0(text, kinds[kind].accept))
+        if (str_empty(text) || str_eq(text, "private"))
                 return 0;
+        if (accepts(kinds[kind].accept, text)) {
+                ret->word = arena_strdup(a, text);
+                return 0;
+        }
         if (str_eq(text, "host")) {
                 ret->mode = MODE_HOST;
                 return 0;

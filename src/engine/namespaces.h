@@ -12,6 +12,7 @@ struct ns_choice {
         enum ns_mode mode;
         const char *container; /* whose; MODE_CONTAINER alone */
         const char *path;      /* its "/proc/PID/ns/...", once known */
+        const char *word;      /* MODE_PRIVATE: another word for it that was given, or NULL */
 };
 
 /* text: what --pid, --ipc, --uts, --cgroupns or --network says; NULL: private. What the kind can't

@@ -243,6 +243,8 @@ static void print_files(struct run *r, struct buf *out)
 
 int make_volumes(struct run *r, struct err *e)
 {
+        if (r->s->ns[KIND_IPC].mode == MODE_CONTAINER)
+                mounts_shm(&r->arena, &r->workspace, r->s->ns[KIND_IPC].container, &r->mounts);
         return mounts_volumes(&r->arena, &r->settings, &r->workspace, r->store,
                               r->plan ? -1 : r->root, &r->mounts, e);
 }

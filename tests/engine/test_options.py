@@ -6,7 +6,7 @@ import os
 import pathlib
 
 import pytest
-from enginekit import IMAGE
+from enginekit import IMAGE, eventually
 
 pytestmark = pytest.mark.needs("path:/bin/busybox")
 
@@ -103,7 +103,7 @@ WRONG = {
     "--network bridge": "networks are not built yet",
     "--pid container:nosuch": "no such container",
     "--pid container:nosuch --restart always": "not with namespaces",
-    "--userns keep-id": "not built",
+    "--userns keep-id": "callers that are not root",
     "--cgroupns container:x": "private, host",
     "--replace": "needs --name",
 }
@@ -276,3 +276,24 @@ def test_cgroups(engine):
     engine.sh("true", "--cgroups", "no-conmon").ok()
     for mode in ("disabled", "split"):
         engine.sh("true", "--cgroups", mode).failed("is not supported", code=125)
+
+
+@pytest.mark.fast
+def test_shared_memory(engine):
+    """/dev/shm goes with the IPC namespace, at each start anew."""
+    one = engine.up("sh", "-c", "echo shared >/dev/shm/f; sleep 100", flags=["--ipc", "shareable"])
+    assert eventually(lambda: engine("exec", one, "cat", "/dev/shm/f").out == "shared\n", 10)
+    assert engine.sh("cat /dev/shm/f; echo more >/dev/shm/g", "--ipc", f"container:{one}").ok().out == "shared\n"
+    assert engine("exec", one, "cat", "/dev/shm/g").ok().out == "more\n"
+    two = engine("create", "--ipc", f"container:{one}", IMAGE, "ls", "/dev/shm").ok().out.strip()
+    engine("restart", "-t0", one).ok()
+    assert eventually(lambda: engine("exec", one, "ls", "/dev/shm").out == "f\n", 10)
+    assert engine("start", "-a", two).ok().out == "f\n"
+    engine("rm", "-f", one, two).ok()
+
+
+def test_no_shared_memory(engine):
+    assert engine.sh("grep -c ' /dev/shm ' /proc/mounts", "--ipc", "none").out == "0\n"
+    id = engine("create", "--ipc", "none", IMAGE, "true").ok().out.strip()
+    assert engine("inspect", "-f", "{{.HostConfig.IpcMode}}", id).ok().out == "none\n"
+    engine("rm", id).ok()
