@@ -119,13 +119,14 @@ static int add_group(struct run *r, const struct user *u, struct err *e)
 int passwd_add(struct run *r, struct user *u, struct err *e)
 {
         const struct sandbox *s = r->s;
+        bool missing = !u->known && (u->uid != 0 || s->passwd_entry); /* root needs no line */
         AUTO_BUF text = { 0 };
 
-        if (!s->image || !s->passwd || (u->known && !s->host_users.n && !s->passwd_entry))
+        if (!s->image || !s->passwd)
                 return 0;
-        if (!mounts_has(&r->mounts, "/etc/passwd")) {
+        if ((missing || s->host_users.n) && !mounts_has(&r->mounts, "/etc/passwd")) {
                 buf_puts(&text, user_db(&r->arena, r->root, "etc/passwd"));
-                if (!u->known)
+                if (missing)
                         put_user(r, u, &text);
                 for (size_t i = 0; i < s->host_users.n; i++)
                         if (put_host_user(r, s->host_users.v[i], &text, e) < 0)
@@ -133,7 +134,7 @@ int passwd_add(struct run *r, struct user *u, struct err *e)
                 if (bind_file(r, "passwd", &text, e) < 0)
                         return -1;
         }
-        if (mounts_has(&r->mounts, "/etc/group"))
-                return 0;
-        return u->known && !s->group_entry ? 0 : add_group(r, u, e);
+        return (missing || s->group_entry) && !mounts_has(&r->mounts, "/etc/group")
+                       ? add_group(r, u, e)
+                       : 0;
 }

@@ -211,28 +211,6 @@ static int write_record(int dir, const char *id, const struct secret_new *new, i
         return fd_replace_at(dir, "secret.json", text.s, text.len, 0600, 1);
 }
 
-/* P1. 0 or -errno. */
-static int make(int all, const char *id, const struct secret_new *new, int64_t created)
-{
-        char fresh[48];
-        int r;
-
-        snprintf(fresh, sizeof fresh, ".new-%d", getpid());
-        tree_remove(all, fresh); /* of a dead process that had our pid */
-        r = mkdirat(all, fresh, 0700) < 0 ? -errno : 0;
-        if (r < 0)
-                return r;
-        AUTO_FD int dir = openat(all, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        r = dir < 0 ? -errno : fd_replace_at(dir, "data", new->data, new->n, 0600, 1);
-        if (r == 0)
-                r = write_record(dir, id, new, created);
-        if (r == 0 && renameat2(all, fresh, all, id, RENAME_NOREPLACE) == 0)
-                return fsync(all) < 0 ? -errno : 0;
-        r = r < 0 ? r : -errno;
-        tree_remove(all, fresh);
-        return r;
-}
-
 static int put_away(int all, const char *id)
 {
         char gone[64];
@@ -241,11 +219,56 @@ static int put_away(int all, const char *id)
         return renameat(all, id, all, gone) < 0 ? -errno : tree_remove(all, gone);
 }
 
+/* Under the lock: what killed commands left, which may hold secrets. */
+static void sweep(int all)
+{
+        DIR *dir = fdopendir(openat(all, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const struct dirent *entry;
+
+        while (dir && (entry = readdir(dir)))
+                if (str_after(entry->d_name, ".new-") || str_after(entry->d_name, ".gone-"))
+                        tree_remove(all, entry->d_name);
+        if (dir)
+                closedir(dir);
+}
+
+/* The new one takes the place of the old in one step, and then its own name. */
+static int exchange(int all, const char *fresh, const char *old, const char *id)
+{
+        if (renameat2(all, fresh, all, old, RENAME_EXCHANGE) < 0 || renameat(all, old, all, id) < 0)
+                return -errno;
+        return tree_remove(all, fresh);
+}
+
+/* P1. In the place of old, or NULL. 0 or -errno. */
+static int make(int all, const char *id, const struct secret_new *new, const char *old)
+{
+        char fresh[48];
+        int r;
+
+        snprintf(fresh, sizeof fresh, ".new-%d", getpid());
+        r = mkdirat(all, fresh, 0700) < 0 ? -errno : 0;
+        if (r < 0)
+                return r;
+        AUTO_FD int dir = openat(all, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        r = dir < 0 ? -errno : fd_replace_at(dir, "data", new->data, new->n, 0600, 1);
+        if (r == 0)
+                r = write_record(dir, id, new, clock_now_ns());
+        if (r == 0 && old)
+                r = exchange(all, fresh, old, id);
+        else if (r == 0 && renameat2(all, fresh, all, id, RENAME_NOREPLACE) < 0)
+                r = -errno;
+        if (r < 0)
+                tree_remove(all, fresh);
+        return r < 0 ? r : fsync(all) < 0 ? -errno : 0;
+}
+
 int secret_create(struct store *s, struct arena *a, const struct secret_new *new,
                   const char **ret_id, struct err *e)
 {
         const char *id = arena_strndup(a, id_make(a), ID_LEN);
         struct secret old = { 0 };
+        bool taken;
         int r;
 
         if (new->n == 0 || new->n >= SECRET_MAX)
@@ -257,17 +280,16 @@ int secret_create(struct store *s, struct arena *a, const struct secret_new *new
                 return -1;
         if (flock(all, LOCK_EX) < 0)
                 return err_sys(e, errno, "cannot lock \"%s/secrets\"", store_path(s));
+        sweep(all);
         if (find(s, a, all, new->name, &old, e) < 0 && e->code != ERR_NOT_FOUND)
                 return -1;
         err_clear(e);
-        if (old.id && str_eq(old.name, new->name) && !new->replace) {
+        taken = old.id && str_eq(old.name, new->name);
+        if (taken && !new->replace) {
                 err_set(e, ERR_EXISTS, "%s: secret name in use", new->name);
                 return err_hint(e, "--replace puts this one in its place");
         }
-        /* The old one goes first: of two with one name nobody would know which is meant. */
-        r = old.id && str_eq(old.name, new->name) ? put_away(all, old.id) : 0;
-        if (r == 0)
-                r = make(all, id, new, clock_now_ns());
+        r = make(all, id, new, taken ? old.id : NULL);
         if (r < 0)
                 return err_sys(e, r, "cannot make secret \"%s\"", new->name);
         *ret_id = id;
@@ -281,7 +303,11 @@ int secret_remove(struct store *s, const struct secret *secret, struct err *e)
 
         if (all < 0)
                 return -1;
-        r = flock(all, LOCK_EX) < 0 ? -errno : put_away(all, secret->id);
+        r = flock(all, LOCK_EX) < 0 ? -errno : 0;
+        if (r == 0)
+                sweep(all);
+        if (r == 0)
+                r = put_away(all, secret->id);
         if (r == -ENOENT)
                 return err_set(e, ERR_NOT_FOUND, "no secret with name or id \"%s\"", secret->name);
         return r < 0 ? err_sys(e, r, "cannot remove secret \"%s\"", secret->name) : 0;

@@ -132,7 +132,10 @@ def test_commands(engine, tmp_path):
     first = engine("secret", "create", "--label", "k=v", "one", file).ok().out.strip()
     engine("secret", "create", "one", file).failed("name in use")
     again = engine("secret", "create", "--replace", "one", file).ok().out.strip()
-    assert again != first
+    assert again != first and os.listdir(engine.root / "secrets") == [again]
+    left = engine.root / "secrets" / ".gone-of-one-that-was-killed"
+    left.mkdir()
+    (left / "data").write_text("x")
     engine.env["PASS"] = DATA
     two = engine("secret", "create", "--env", "two", "PASS").ok().out.strip()
     del engine.env["PASS"]
