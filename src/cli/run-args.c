@@ -37,7 +37,7 @@ const struct opt run_opts[] = {
         LIST(struct run_args, unset_env, 0, "unsetenv", "NAME",
              "Leave out a variable of the image"),
         FLAG(struct run_args, unset_all, 0, "unsetenv-all",
-             "Leave out the image's variables and ours"),
+             "Leave out the image's variables and ours, but HOME and HOSTNAME"),
         FLAG(struct run_args, env_host, 0, "env-host", "Pass on all variables of ours"),
         LIST(struct run_args, env_merge, 0, "env-merge", "NAME=VALUE",
              "Set a variable, with $NAME and ${NAME} in VALUE replaced by the image's"),

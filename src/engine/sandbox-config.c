@@ -39,7 +39,7 @@ static void put_env(const struct config *c, struct json_writer *w)
                 json_put_str(w, NULL, env->v[i]);
                 home |= str_after(env->v[i], "HOME=") != NULL;
         }
-        if (!home && !c->s->unset_all)
+        if (!home)
                 json_put_str(w, NULL, arena_printf(&a, "HOME=%s", c->user.home));
         for (size_t i = 0; i < more->n; i++)
                 json_put_str(w, NULL, more->v[i]);

@@ -231,11 +231,11 @@ static int merge_env(struct arena *a, const struct sandbox *s, const struct imag
 
         for (char **own = environ; s->env_host && *own; own++)
                 set(a, env, *own);
+        set(a, env, arena_printf(a, "HOSTNAME=%s", s->hostname ? s->hostname : s->name));
         if (s->unset_all)
                 return settings_env(a, &s->env, &s->env_files, env, e);
         set(a, env, DEFAULT_PATH);
         set(a, env, "container=berth");
-        set(a, env, arena_printf(a, "HOSTNAME=%s", s->hostname ? s->hostname : s->name));
         if (s->tty)
                 set(a, env, arena_printf(a, "TERM=%s", str_empty(term) ? "xterm" : term));
         for (size_t i = 0; image && i < image->env.n; i++)

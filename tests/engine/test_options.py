@@ -206,6 +206,13 @@ def test_proxies(engine):
         del engine.env["https_proxy"]
 
 
+def test_unsetenv_all(engine, podman, warm):
+    """HOME and HOSTNAME stay, as with podman."""
+    flags = ("--rm", "--network", "none", "--unsetenv-all", "-e", "A=1", "-h", "there", IMAGE, "/bin/env")
+    ours = sorted(engine("run", *flags).ok().out.split())
+    assert ours == sorted(podman("run", *flags).stdout.split()) == ["A=1", "HOME=/root", "HOSTNAME=there"]
+
+
 def test_hostuser(engine):
     assert engine.sh("grep ^daemon: /etc/passwd", "--hostuser", "daemon").ok().out.startswith("daemon:*:1:1:")
     engine.sh("true", "--hostuser", "nobody-of-that-name").failed("no user", code=125)
