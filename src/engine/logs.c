@@ -341,7 +341,8 @@ static int put_line(struct reader *r, char *line, size_t n)
         if (r->q->since && record.time_ns < r->q->since)
                 return 0;
         if (r->q->until && record.time_ns > r->q->until) {
-                r->ended = true;
+                /* Who follows has waited for that; else the clock may have gone back since. */
+                r->ended = r->q->follow;
                 return 0;
         }
         if (r->skip > 0) {

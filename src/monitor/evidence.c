@@ -96,7 +96,7 @@ void evidence_sample(struct evidence *v, const struct cgroup *c)
 
 void evidence_end(struct evidence *v, const struct cgroup *c, int wait_status)
 {
-        v->finished_ns = clock_now_ns();
+        v->finished_ns = MAX(clock_now_ns(), v->started_ns); /* the clock may have gone back */
         v->wait_status = wait_status;
         counters_read(c, v->kept ? COUNTERS_ALL : 1u << COUNTER_MEMORY_OOM_KILL, &v->last);
 }

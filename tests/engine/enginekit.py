@@ -241,8 +241,12 @@ class Terminal:
 
 
 def processes_of(id):
-    """Pids in the container's cgroups."""
-    return sorted({int(p) for g in cgroups_of(id) for p in pathlib.Path(g, "cgroup.procs").read_text().split()})
+    """Pids in the container's cgroups, which may go while we look."""
+    found = set()
+    for group in cgroups_of(id):
+        with contextlib.suppress(OSError):
+            found |= {int(p) for p in pathlib.Path(group, "cgroup.procs").read_text().split()}
+    return sorted(found)
 
 
 def kill(pid, sig=signal.SIGKILL):
