@@ -122,7 +122,7 @@ static bool read_field(struct arena *a, const struct field *f, const struct json
         switch (f->kind) {
         case STRING:
                 *(const char **)at = json_str(j, NULL);
-                return j->type == JSON_STRING || j->type == JSON_NULL;
+                return j->type == JSON_STRING || (j->type == JSON_NULL && !f->required);
         case BOOL:
                 *(bool *)at = j->type == JSON_BOOL && j->b;
                 return j->type == JSON_BOOL;

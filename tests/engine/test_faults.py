@@ -5,6 +5,7 @@ BERTH_LIVES=500 sets how many lifecycles the random kills go through (default 8)
 """
 
 import collections
+import contextlib
 import os
 import pathlib
 import random
@@ -315,12 +316,32 @@ def test_much_output(engine):
 # ---- processes ----
 
 
-def test_zombies_under_init(engine):
-    script = "i=0; while [ $i -lt 50 ]; do (sleep 0.05 & ) ; i=$((i+1)); done; trap 'exit 5' TERM; echo ready; " \
+def state_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("flags", [(), ("--init",), ("--pid", "host")], ids=["sh", "init", "host"])
+def test_orphans(engine, flags):
+    """Whose they become reaps them: the container's PID 1, berth-init, or the monitor."""
+    script = "trap 'exit 5' TERM; i=0; while [ $i -lt 50 ]; do (sleep 0.05 & ) ; i=$((i+1)); done; echo ready; " \
              "while :; do sleep 0.05; done"
-    id = engine.up("sh", "-c", script, flags=("--name", "m"))
+    id = engine.up("sh", "-c", script, flags=("--name", "m", *flags))
     assert eventually(lambda: "ready" in engine("logs", "m").out)
+    below = [engine.monitor_state(id)["monitor"], engine.monitor_state(id)["pid"]]
+
+    def zombies():
+        found = set(processes_of(id))
+        for pid in below:
+            with contextlib.suppress(OSError):
+                found |= {int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+        return [p for p in found if state_of(p) == "Z"]
+
+    assert eventually(lambda: not zombies()), zombies()
     engine("stop", "-t", "2", "m", timeout=20).ok()
+    assert engine.state("m") == ("exited", 5)
     assert eventually(lambda: not processes_of(id))
     engine("rm", "m").ok()
 
