@@ -15,6 +15,14 @@
 #include "base/macro.h"
 #include "kernel/confine.h"
 
+/* What the runtime of a sanitized build does beside: stacks for its signal handlers, names of
+ * threads' memory, and waiting for a lock. Its check for leaks stops threads by ptrace, which stays
+ * forbidden. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CALLS_SANITIZER CONFINE_CALL(sigaltstack), CONFINE_CALL(prctl), CONFINE_CALL(sched_yield),
+#else
+#define CALLS_SANITIZER
+#endif
 #define CALLS_STREAM                                                                               \
         CONFINE_CALL(read), CONFINE_CALL(write), CONFINE_CALL(pread64), CONFINE_CALL(pwrite64),    \
                 CONFINE_CALL(lseek), CONFINE_CALL(close), CONFINE_CALL(fstat),                     \
@@ -25,7 +33,8 @@
                 CONFINE_CALL(rt_sigprocmask), CONFINE_CALL(rt_sigreturn),                          \
                 CONFINE_CALL(rt_sigaction), CONFINE_CALL(sysinfo), CONFINE_CALL(gettid),           \
                 CONFINE_CALL(getpid), CONFINE_CALL(tgkill), CONFINE_CALL(sched_getaffinity),       \
-                CONFINE_CALL(exit), CONFINE_CALL(exit_group), /* threads, and nothing else: */     \
+                CONFINE_CALL(exit), CONFINE_CALL(exit_group),                                      \
+                CALLS_SANITIZER /* threads, and nothing else: */                                   \
                 CONFINE_REFUSE(clone3, ENOSYS),                                                    \
         {                                                                                          \
                 .nr = SYS_clone, .argument = 1, .mask = CLONE_THREAD, .value = CLONE_THREAD        \
