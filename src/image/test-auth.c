@@ -1,7 +1,6 @@
 /* Credentials: which file and key wins, helpers, and what storing leaves alone. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,63 +15,31 @@
 #include "base/str.h"
 #include "codec/json.h"
 #include "image/auth.h"
+#include "image/test-scratch.h"
 
 /* A directory that is home, runtime directory and PATH in one. */
-struct place {
-        char dir[64];
-        struct arena a;
-};
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-        return remove(path);
-}
-
 static int setup(void **state)
 {
-        struct place *p = mem_alloc(sizeof *p);
+        struct scratch *p = mem_alloc(sizeof *p);
 
-        snprintf(p->dir, sizeof p->dir, "/tmp/berth-test-auth.XXXXXX");
-        if (!mkdtemp(p->dir))
+        *p = (struct scratch){ .dir = "" };
+        if (scratch_open(p) < 0)
                 return -1;
         setenv("HOME", p->dir, 1);
         setenv("XDG_RUNTIME_DIR", arena_printf(&p->a, "%s/run", p->dir), 1);
         setenv("PATH", arena_printf(&p->a, "%s/bin:/usr/bin:/bin", p->dir), 1);
-        unsetenv("XDG_CONFIG_HOME");
-        unsetenv("DOCKER_CONFIG");
-        unsetenv("REGISTRY_AUTH_FILE");
         *state = p;
         return 0;
 }
 
 static int teardown(void **state)
 {
-        struct place *p = *state;
-
-        nftw(p->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-        arena_done(&p->a);
-        free(p);
+        scratch_done(*state);
+        free(*state);
         return 0;
 }
 
-static const char *put(struct place *p, const char *name, const char *text, mode_t mode)
-{
-        char *path = arena_printf(&p->a, "%s/%s", p->dir, name);
-        int fd;
-
-        for (char *s = path + strlen(p->dir) + 1; (s = strchr(s, '/')); s++) {
-                *s = 0;
-                mkdir(path, 0755);
-                *s = '/';
-        }
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-        assert_true(fd >= 0);
-        assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
-        close(fd);
-        return path;
-}
-
-static const char *get(struct place *p, const char *path)
+static const char *get(struct scratch *p, const char *path)
 {
         char *text;
         size_t n;
@@ -85,7 +52,7 @@ static const char *get(struct place *p, const char *path)
 }
 
 /* "user:password", "identity TOKEN", "bearer TOKEN", "none", or the error. */
-static const char *found(struct place *p, const char *host, const char *path)
+static const char *found(struct scratch *p, const char *host, const char *path)
 {
         struct auth_places where = { 0 };
         struct credentials c;
@@ -107,13 +74,14 @@ static const char *found(struct place *p, const char *host, const char *path)
 
 static void test_longest_key(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
 
-        put(p, "run/containers/auth.json",
-            "{\"auths\":{\"h.io/ns/repo\":{\"auth\":\"YTox\"},\"h.io/ns\":{\"auth\":\"Yjoy\"},"
-            "\"h.io\":{\"auth\":\"Yzoz\"},\"https://old.io/v1/\":{\"auth\":\"ZDo0\"},"
-            "\"only.io/ns\":{\"auth\":\"ZTo1\"},\"index.docker.io\":{\"auth\":\"Zjo2OjcA\"}}}",
-            0600);
+        scratch_put(
+                p, "run/containers/auth.json",
+                "{\"auths\":{\"h.io/ns/repo\":{\"auth\":\"YTox\"},\"h.io/ns\":{\"auth\":\"Yjoy\"},"
+                "\"h.io\":{\"auth\":\"Yzoz\"},\"https://old.io/v1/\":{\"auth\":\"ZDo0\"},"
+                "\"only.io/ns\":{\"auth\":\"ZTo1\"},\"index.docker.io\":{\"auth\":\"Zjo2OjcA\"}}}",
+                0600);
         assert_string_equal(found(p, "h.io", "ns/repo"), "a:1");
         assert_string_equal(found(p, "h.io", "ns/repo/more"), "a:1");
         assert_string_equal(found(p, "h.io", "ns/other"), "b:2");
@@ -128,11 +96,11 @@ static void test_longest_key(void **state)
 /* /run/containers/0 is root's: whoever isn't has other places. */
 static void test_unreadable(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
         uid_t was = geteuid();
 
-        put(p, "run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"YTox\"}}}", 0);
-        put(p, ".docker/config.json", "{\"auths\":{\"h.io\":{\"auth\":\"Yjoy\"}}}", 0644);
+        scratch_put(p, "run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"YTox\"}}}", 0);
+        scratch_put(p, ".docker/config.json", "{\"auths\":{\"h.io\":{\"auth\":\"Yjoy\"}}}", 0644);
         assert_int_equal(chmod(p->dir, 0755), 0);
         if (was == 0)
                 assert_int_equal(seteuid(65534), 0);
@@ -143,31 +111,34 @@ static void test_unreadable(void **state)
 
 static void test_order_of_files(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
 
-        put(p, ".docker/config.json",
-            "{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"ZDoz\"},"
-            "\"h.io\":{\"auth\":\"ZDoz\"}}}",
-            0600);
+        scratch_put(p, ".docker/config.json",
+                    "{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"ZDoz\"},"
+                    "\"h.io\":{\"auth\":\"ZDoz\"}}}",
+                    0600);
         assert_string_equal(found(p, "docker.io", "library/x"), "d:3");
-        put(p, ".config/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"Yjoy\"}}}", 0600);
+        scratch_put(p, ".config/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"Yjoy\"}}}",
+                    0600);
         assert_string_equal(found(p, "h.io", "x"), "b:2");
-        put(p, "run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"YTox\"}}}", 0600);
+        scratch_put(p, "run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"YTox\"}}}",
+                    0600);
         assert_string_equal(found(p, "h.io", "x"), "a:1");
         assert_string_equal(found(p, "docker.io", "library/x"), "d:3");
-        setenv("REGISTRY_AUTH_FILE", put(p, "named.json", "", 0600), 1);
+        setenv("REGISTRY_AUTH_FILE", scratch_put(p, "named.json", "", 0600), 1);
         assert_string_equal(found(p, "h.io", "x"), "none");
 }
 
 static void test_tokens(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
 
-        put(p, "run/containers/auth.json",
-            "{\"auths\":{\"i.io\":{\"auth\":\"YTo=\",\"identitytoken\":\"T\"},"
-            "\"r.io\":{\"registrytoken\":\"R\"},\"u.io\":{\"username\":\"u\",\"password\":\"p\"},"
-            "\"empty.io\":{}}}",
-            0600);
+        scratch_put(p, "run/containers/auth.json",
+                    "{\"auths\":{\"i.io\":{\"auth\":\"YTo=\",\"identitytoken\":\"T\"},"
+                    "\"r.io\":{\"registrytoken\":\"R\"},\"u.io\":{\"username\":\"u\",\"password\":"
+                    "\"p\"},"
+                    "\"empty.io\":{}}}",
+                    0600);
         assert_string_equal(found(p, "i.io", NULL), "identity T");
         assert_string_equal(found(p, "r.io", NULL), "bearer R");
         assert_string_equal(found(p, "u.io", NULL), "u:p");
@@ -176,42 +147,46 @@ static void test_tokens(void **state)
 
 static void test_broken_files(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
         const char *file = "run/containers/auth.json";
 
-        put(p, file, "{\"auths\":{\"h.io\":{\"auth\":\"!\"}}}", 0600);
+        scratch_put(p, file, "{\"auths\":{\"h.io\":{\"auth\":\"!\"}}}", 0600);
         assert_non_null(strstr(found(p, "h.io", NULL), "'auth' of 'h.io' is not base64"));
-        put(p, file, "{\"auths\":{\"h.io\":{\"auth\":\"YQ==\"}}}", 0600);
+        scratch_put(p, file, "{\"auths\":{\"h.io\":{\"auth\":\"YQ==\"}}}", 0600);
         assert_non_null(strstr(found(p, "h.io", NULL), "USER:PASSWORD"));
-        put(p, file, "{\n  auths", 0600);
+        scratch_put(p, file, "{\n  auths", 0600);
         assert_non_null(strstr(found(p, "h.io", NULL), "line 2, column 3"));
-        put(p, file, "[]", 0600);
+        scratch_put(p, file, "[]", 0600);
         assert_non_null(strstr(found(p, "h.io", NULL), "no JSON object"));
 }
 
 static void test_helpers(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
 
-        put(p, "bin/docker-credential-good",
-            "#!/bin/sh\nread server\n"
-            "case $server in\n"
-            "  token.io) echo '{\"Username\":\"<token>\",\"Secret\":\"T\"}' ;;\n"
-            "  *) printf '{\"ServerURL\":\"%s\",\"Username\":\"u\",\"Secret\":\"%s\"}' \"$server\" "
-            "\"$server\" ;;\nesac\n",
-            0755);
-        put(p, "bin/docker-credential-none",
-            "#!/bin/sh\necho 'credentials not found in native keychain'\nexit 1\n", 0755);
-        put(p, "bin/docker-credential-bad", "#!/bin/sh\nprintf 'locked\\033[1m'\nexit 3\n", 0755);
-        put(p, "bin/docker-credential-much", "#!/bin/sh\nyes\n", 0755);
+        scratch_put(p, "bin/docker-credential-good",
+                    "#!/bin/sh\nread server\n"
+                    "case $server in\n"
+                    "  token.io) echo '{\"Username\":\"<token>\",\"Secret\":\"T\"}' ;;\n"
+                    "  *) printf '{\"ServerURL\":\"%s\",\"Username\":\"u\",\"Secret\":\"%s\"}' "
+                    "\"$server\" "
+                    "\"$server\" ;;\nesac\n",
+                    0755);
+        scratch_put(p, "bin/docker-credential-none",
+                    "#!/bin/sh\necho 'credentials not found in native keychain'\nexit 1\n", 0755);
+        scratch_put(p, "bin/docker-credential-bad", "#!/bin/sh\nprintf 'locked\\033[1m'\nexit 3\n",
+                    0755);
+        scratch_put(p, "bin/docker-credential-much", "#!/bin/sh\nyes\n", 0755);
         /* What it leaves behind keeps its output open. */
-        put(p, "bin/docker-credential-agent",
-            "#!/bin/sh\nsleep 20 &\necho '{\"Username\":\"g\",\"Secret\":\"h\"}'\n", 0755);
-        put(p, "run/containers/auth.json",
-            "{\"credHelpers\":{\"good.io\":\"good\",\"token.io\":\"good\",\"none.io\":\"none\","
-            "\"bad.io\":\"bad\",\"much.io\":\"much\",\"agent.io\":\"agent\",\"path.io\":\"../x\","
-            "\"missing.io\":\"missing\"},\"auths\":{\"none.io\":{\"auth\":\"YTox\"}}}",
-            0600);
+        scratch_put(p, "bin/docker-credential-agent",
+                    "#!/bin/sh\nsleep 20 &\necho '{\"Username\":\"g\",\"Secret\":\"h\"}'\n", 0755);
+        scratch_put(
+                p, "run/containers/auth.json",
+                "{\"credHelpers\":{\"good.io\":\"good\",\"token.io\":\"good\",\"none.io\":\"none\","
+                "\"bad.io\":\"bad\",\"much.io\":\"much\",\"agent.io\":\"agent\",\"path.io\":\"../"
+                "x\","
+                "\"missing.io\":\"missing\"},\"auths\":{\"none.io\":{\"auth\":\"YTox\"}}}",
+                0600);
         assert_string_equal(found(p, "good.io", "ns"), "u:good.io");
         assert_string_equal(found(p, "token.io", "ns"), "identity T");
         assert_string_equal(found(p, "none.io", "ns"), "a:1");
@@ -221,13 +196,14 @@ static void test_helpers(void **state)
         assert_non_null(strstr(found(p, "path.io", "ns"), "'../x' is no name"));
         assert_non_null(strstr(found(p, "missing.io", "ns"), "cannot run"));
         assert_string_equal(found(p, "other.io", "ns"), "none");
-        put(p, ".docker/config.json",
-            "{\"credsStore\":\"good\",\"auths\":{\"https://index.docker.io/v1/\":{}}}", 0600);
+        scratch_put(p, ".docker/config.json",
+                    "{\"credsStore\":\"good\",\"auths\":{\"https://index.docker.io/v1/\":{}}}",
+                    0600);
         assert_string_equal(found(p, "docker.io", "x"), "u:https://index.docker.io/v1/");
         assert_string_equal(found(p, "other.io", "x"), "u:other.io");
 }
 
-static int store(struct place *p, const char *file, const char *key, const char *creds,
+static int store(struct scratch *p, const char *file, const char *key, const char *creds,
                  struct err *e)
 {
         struct auth_places where = { .authfile = file };
@@ -240,7 +216,7 @@ static int store(struct place *p, const char *file, const char *key, const char 
 
 static void test_store(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
         char *file = arena_printf(&p->a, "%s/run/containers/auth.json", p->dir);
         struct err e = { 0 };
         struct stat st;
@@ -249,10 +225,11 @@ static void test_store(void **state)
         assert_int_equal(stat(file, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0600);
         assert_string_equal(found(p, "h.io", "x"), "a:1");
-        put(p, "run/containers/auth.json",
-            "{\"HttpHeaders\":{\"x\":[1,2.5]},\"auths\":{\"b.io\":{\"auth\":\"Yjoy\",\"email\":"
-            "\"e\"},\"https://h.io/v2/\":{\"auth\":\"YTox\"}},\"z\":null}",
-            0644);
+        scratch_put(
+                p, "run/containers/auth.json",
+                "{\"HttpHeaders\":{\"x\":[1,2.5]},\"auths\":{\"b.io\":{\"auth\":\"Yjoy\",\"email\":"
+                "\"e\"},\"https://h.io/v2/\":{\"auth\":\"YTox\"}},\"z\":null}",
+                0644);
         assert_int_equal(store(p, NULL, "h.io", "c:3:4", &e), 0);
         assert_string_equal(get(p, file), "{\n"
                                           "        \"HttpHeaders\": {\n"
@@ -274,7 +251,7 @@ static void test_store(void **state)
                                           "}\n");
         stat(file, &st);
         assert_int_equal(st.st_mode & 07777, 0600);
-        put(p, "run/containers/auth.json", "{", 0600);
+        scratch_put(p, "run/containers/auth.json", "{", 0600);
         assert_int_equal(store(p, NULL, "h.io", "a:1", &e), -1);
         assert_string_equal(get(p, file), "{");
         assert_int_equal(store(p, NULL, "h.io", "nobody", &e), -1);
@@ -283,8 +260,8 @@ static void test_store(void **state)
 
 static void test_store_for_docker(void **state)
 {
-        struct place *p = *state;
-        const char *real = put(p, "elsewhere/config.json", "{}", 0600);
+        struct scratch *p = *state;
+        const char *real = scratch_put(p, "elsewhere/config.json", "{}", 0600);
         char *file = arena_printf(&p->a, "%s/config.json", p->dir);
         struct err e = { 0 };
         struct stat st;
@@ -298,12 +275,12 @@ static void test_store_for_docker(void **state)
 
 static void test_store_in_helper(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
         struct err e = { 0 };
 
-        put(p, "bin/docker-credential-log", "#!/bin/sh\necho \"$1 $(cat)\" >>\"$HOME/log\"\n",
-            0755);
-        put(p, "run/containers/auth.json", "{\"credHelpers\":{\"h.io\":\"log\"}}", 0600);
+        scratch_put(p, "bin/docker-credential-log",
+                    "#!/bin/sh\necho \"$1 $(cat)\" >>\"$HOME/log\"\n", 0755);
+        scratch_put(p, "run/containers/auth.json", "{\"credHelpers\":{\"h.io\":\"log\"}}", 0600);
         assert_int_equal(store(p, NULL, "h.io", "a:1", &e), 0);
         assert_int_equal(auth_remove(&p->a, &(struct auth_places){ 0 }, "h.io", false, &e), 0);
         assert_string_equal(
@@ -313,15 +290,15 @@ static void test_store_in_helper(void **state)
 
 static void test_remove_all_from_store(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
         struct err e = { 0 };
 
-        put(p, "bin/docker-credential-log",
-            "#!/bin/sh\nread s\necho \"$1 $s\" >>\"$HOME/log\"\n"
-            "[ $1 != list ] || echo '{\"a.io\":\"u\",\"https://b.io/v1/\":\"v\"}'\n",
-            0755);
-        put(p, "run/containers/auth.json", "{\"credsStore\":\"log\",\"auths\":{\"a.io\":{}}}",
-            0600);
+        scratch_put(p, "bin/docker-credential-log",
+                    "#!/bin/sh\nread s\necho \"$1 $s\" >>\"$HOME/log\"\n"
+                    "[ $1 != list ] || echo '{\"a.io\":\"u\",\"https://b.io/v1/\":\"v\"}'\n",
+                    0755);
+        scratch_put(p, "run/containers/auth.json",
+                    "{\"credsStore\":\"log\",\"auths\":{\"a.io\":{}}}", 0600);
         assert_int_equal(auth_remove(&p->a, &(struct auth_places){ 0 }, NULL, true, &e), 0);
         assert_string_equal(get(p, arena_printf(&p->a, "%s/log", p->dir)),
                             "list \nerase a.io\nerase https://b.io/v1/\n");
@@ -331,7 +308,7 @@ static void test_remove_all_from_store(void **state)
 
 static void test_remove(void **state)
 {
-        struct place *p = *state;
+        struct scratch *p = *state;
         struct auth_places where = { 0 };
         struct err e = { 0 };
 

@@ -1,12 +1,9 @@
 /* Where a repository is looked for, by each kind of file and by several at once. */
-#include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,33 +12,24 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/registry-config.h"
+#include "image/test-scratch.h"
 
 /* A directory in front of /etc and of $HOME, which is /home. */
 struct place {
-        char dir[64];
-        struct arena a;
+        struct scratch at;
         struct registry_options o;
 };
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-        return remove(path);
-}
 
 static int setup(void **state)
 {
         struct place *p = mem_alloc(sizeof *p);
 
-        snprintf(p->dir, sizeof p->dir, "/tmp/berth-test-registries.XXXXXX");
-        if (!mkdtemp(p->dir))
+        *p = (struct place){ .at = { .dir = "" } };
+        if (scratch_open(&p->at) < 0)
                 return -1;
         setenv("HOME", "/home", 1);
         setenv("XDG_RUNTIME_DIR", "/run/user", 1);
-        unsetenv("XDG_CONFIG_HOME");
-        unsetenv("DOCKER_CONFIG");
-        unsetenv("REGISTRY_AUTH_FILE");
-        unsetenv("CONTAINERS_REGISTRIES_CONF");
-        p->o = (struct registry_options){ .root = p->dir, .tls_verify = -1 };
+        p->o = (struct registry_options){ .root = p->at.dir, .tls_verify = -1 };
         *state = p;
         return 0;
 }
@@ -50,27 +38,14 @@ static int teardown(void **state)
 {
         struct place *p = *state;
 
-        nftw(p->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-        arena_done(&p->a);
+        scratch_done(&p->at);
         free(p);
         return 0;
 }
 
 static const char *put(struct place *p, const char *name, const char *text)
 {
-        char *path = arena_printf(&p->a, "%s/%s", p->dir, name);
-        int fd;
-
-        for (char *s = path + strlen(p->dir) + 1; (s = strchr(s, '/')); s++) {
-                *s = 0;
-                mkdir(path, 0755);
-                *s = '/';
-        }
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        assert_true(fd >= 0);
-        assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
-        close(fd);
-        return path;
+        return scratch_put(&p->at, name, text, 0600);
 }
 
 static void describe(struct buf *b, const struct endpoint *ep)
@@ -100,14 +75,14 @@ static const char *found(struct place *p, const char *name)
         struct reference ref;
         struct registry r;
 
-        assert_int_equal(reference_parse(&p->a, name, &ref, &e), 0);
-        if (registry_config(&p->a, &ref, &p->o, NULL, &r, &e) < 0)
-                return arena_printf(&p->a, "error: %s", e.chain);
+        assert_int_equal(reference_parse(&p->at.a, name, &ref, &e), 0);
+        if (registry_config(&p->at.a, &ref, &p->o, NULL, &r, &e) < 0)
+                return arena_printf(&p->at.a, "error: %s", e.chain);
         for (size_t i = 0; i < r.n; i++) {
                 buf_puts(&b, i ? "\n" : "");
                 describe(&b, &r.endpoints[i]);
         }
-        return arena_strdup(&p->a, buf_str(&b));
+        return arena_strdup(&p->at.a, buf_str(&b));
 }
 
 static void check(struct place *p, const char *name, const char *expected)
@@ -361,7 +336,7 @@ static void test_certificates(void **state)
         put(p, "home/.config/containers/certs.d/h.io:80/d.key", PEM);
         check_error(p, "h.io:80/x", "no 'd.cert' beside it");
         put(p, "named/a.crt", PEM);
-        p->o.cert_dir = arena_printf(&p->a, "%s/named", p->dir);
+        p->o.cert_dir = arena_printf(&p->at.a, "%s/named", p->at.dir);
         check(p, "h.io:80/x", "https://h.io:80/v2 x" ALL " ca=1 clients=0");
         check(p, "localhost/x", "https|http://localhost/v2 x" ALL " ca=1 clients=0");
         p->o.cert_dir = "/nowhere";
@@ -399,14 +374,14 @@ static const char *short_name(struct place *p, const char *text)
         struct reference ref;
         struct short_name n;
 
-        assert_int_equal(reference_parse(&p->a, text, &ref, &e), 0);
+        assert_int_equal(reference_parse(&p->at.a, text, &ref, &e), 0);
         assert_null(ref.host);
-        if (registry_short_name(&p->a, &ref, &p->o, &n, &e) < 0)
-                return arena_printf(&p->a, "error: %s", e.chain);
+        if (registry_short_name(&p->at.a, &ref, &p->o, &n, &e) < 0)
+                return arena_printf(&p->at.a, "error: %s", e.chain);
         for (size_t i = 0; i < n.n; i++)
-                buf_printf(&b, "%s ", reference_str(&p->a, &n.candidates[i]));
+                buf_printf(&b, "%s ", reference_str(&p->at.a, &n.candidates[i]));
         buf_printf(&b, "%d%s", (int)n.mode, n.alias ? " alias" : "");
-        return arena_strdup(&p->a, buf_str(&b));
+        return arena_strdup(&p->at.a, buf_str(&b));
 }
 
 static void test_short_names(void **state)
