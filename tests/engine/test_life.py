@@ -635,3 +635,11 @@ def test_journald_where_there_is_none(engine):
     engine.run("--rm", "--log-driver", "journald", IMAGE, "true").failed("cannot reach systemd's journal")
     engine.run("--rm", "--log-opt", "tag={{.Nosuch}}", IMAGE, "true").failed("{{.Nosuch}}")
     assert engine.ids() == []
+
+
+def test_detached_exec_is_collected(engine):
+    """Nobody collects orphans here meanwhile; the container must be able to end all the same."""
+    engine.up("sleep", "1000", flags=("--name", "web"))
+    assert engine("exec", "-d", "web", "sh", "-c", "echo never seen").ok().out == ""
+    assert engine("exec", "-d", "web", "/no/such").code == 127
+    engine("rm", "-f", "web", timeout=30).ok()

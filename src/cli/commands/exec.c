@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -78,6 +79,56 @@ static int close_input(const struct exec_args *a, struct err *e)
                        : 0;
 }
 
+/* What the child below says once the command runs, or has failed to. */
+struct outcome {
+        int result, status;
+        struct err e;
+};
+
+/* Who holds on to the command's end: with nothing of the caller's, its streams least of all. */
+static _Noreturn void stay(const struct runtime *rt, const struct exec_options *o, int tell)
+{
+        struct outcome out = { .result = -1 };
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+                err_sys(&out.e, errno, "cannot open \"/dev/null\"");
+        else
+                out.result = runtime_exec(rt, o, &out.status, &out.e);
+        fd_write_all(tell, &out, sizeof out);
+        fd_close(tell);
+        setsid();
+        while (waitpid(-1, NULL, 0) >= 0 || errno == EINTR)
+                ;
+        _exit(0);
+}
+
+/* A command that nobody waits for is collected by whoever inherits it, or by nobody: then its
+ * container could never end, since the kernel waits until every process of a PID namespace has been
+ * collected. So a child of ours stays with it. */
+static int exec_detached(const struct runtime *rt, const struct exec_options *o, int *ret_status,
+                         struct err *e)
+{
+        struct outcome out;
+        int pipes[2];
+        ssize_t n;
+        pid_t pid;
+
+        if (pipe2(pipes, O_CLOEXEC) < 0)
+                return err_sys(e, errno, "cannot make a pipe");
+        pid = fork();
+        if (pid == 0)
+                stay(rt, o, pipes[1]);
+        fd_close(pipes[1]);
+        n = pid < 0 ? -1 : read(pipes[0], &out, sizeof out);
+        fd_close(pipes[0]);
+        if (n != sizeof out)
+                return err_set(e, ERR_SYSTEM, "cannot start a process for it");
+        *e = out.e;
+        *ret_status = out.status;
+        return out.result;
+}
+
 static int exec_in(struct ctx *c, struct engine *g, const struct ctr *ctr,
                    const struct exec_args *a, int argc, char **argv, struct err *e)
 {
@@ -107,7 +158,8 @@ static int exec_in(struct ctx *c, struct engine *g, const struct ctr *ctr,
         o.env = strings_both(&c->arena, &o.env, &given);
         if ((r = exe_detach(c->argv)) < 0)
                 return err_sys(e, r, "cannot let go of the program's own file");
-        return runtime_exec(&rt, &o, &status, e) < 0 ? -1 : status;
+        r = o.detach ? exec_detached(&rt, &o, &status, e) : runtime_exec(&rt, &o, &status, e);
+        return r < 0 ? -1 : status;
 }
 
 static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
