@@ -1,4 +1,4 @@
-"""docs/compat.md against what it speaks of: podman's flags, and berth's own."""
+"""docs/compat.md and compat-commands.md against what they speak of: podman's flags, and berth's own."""
 
 import re
 import shutil
@@ -55,3 +55,49 @@ def test_reasons(rows):
             done = subprocess.run([kit.BERTH, "run", f"--{flag}=x", "image"], capture_output=True, text=True)
             assert done.returncode == 125, (flag, done)
             assert f"'--{flag}' is not supported: {text}" in done.stderr, (flag, done.stderr)
+
+
+# ---- the other commands ----
+
+COMMANDS = kit.REPO / "docs" / "compat-commands.md"
+
+
+def sections():
+    """command -> {flag: (verdict, text)}"""
+    found = {}
+    for part in COMMANDS.read_text().split("\n## ")[1:]:
+        name, _, body = part.partition("\n")
+        same = re.search(r"^Same: ([^.]*)\.", body, re.M)
+        flags = {flag: ("same", "") for flag in re.findall(r"`--([a-z0-9-]+)`", same[1] if same else "")}
+        for flag, _, verdict, text in ROW.findall(body):
+            assert flag not in flags, (name, flag)
+            assert text or verdict == "same", (name, flag)
+            flags[flag] = (verdict, text)
+        found[name] = flags
+    return found
+
+
+@pytest.mark.parametrize("command", sorted(sections()))
+def test_other_commands(command, tmp_path):
+    flags = sections()[command]
+    places = ["--root", str(tmp_path / "store"), "--runroot", str(tmp_path / "run")]
+    for flag, (verdict, text) in flags.items():
+        done = subprocess.run([kit.BERTH, *places, *command.split(), f"--{flag}=x", "--help"], capture_output=True,
+                              text=True)
+        if verdict == "not":
+            assert f"'--{flag}' is not supported: {text}" in done.stderr, (flag, done.stderr)
+        else:
+            assert "unknown option" not in done.stderr and "is not supported" not in done.stderr, (flag, done.stderr)
+    if shutil.which("podman"):
+        done = subprocess.run(["podman", *command.split(), "--help"], capture_output=True, text=True)
+        theirs = set(FLAG.findall(done.stdout)) if done.returncode == 0 else set()
+        missing = theirs - flags.keys() - {"help"}
+        assert not missing, sorted(missing)
+
+
+def test_all_other_commands_are_there():
+    listed = set(re.findall(r"^  ([a-z]+) +[A-Z]", help_of(kit.BERTH).split("Commands after")[0], re.M))
+    groups = {name.split()[0] for name in sections() if " " in name}
+    mine = {"look", "run", "create", "info", "exists"}  # berth's own, or described with run or their group
+    named = {name.split()[-1] for name in sections()}
+    assert not listed - named - groups - mine, sorted(listed - named - groups - mine)
