@@ -114,7 +114,6 @@ static const struct command *const commands[] = {
 #define NETWORK "networks are not built yet: --network takes none, host and container:NAME"
 #define POD "pods are not built yet: share with --network, --ipc and --pid container:NAME"
 #define CLUSTER "there is no cluster, containers are this host's"
-#define SECRET "secrets are not built yet: mount a file with -v FILE:/run/secrets/NAME:ro"
 #define MOUNT "use `berth cp` or `berth export`; `berth image mount` mounts an image"
 #define SIGN "signatures are not made here: sign with cosign or skopeo"
 static const struct refusal refused[] = {
@@ -154,7 +153,6 @@ static const struct refusal refused[] = {
         { "plugin", "there are no plugins" },
         { "pod", POD },
         { "search", "registries have no common search: name the image" },
-        { "secret", SECRET },
         { "service", CLUSTER },
         { "stack", CLUSTER },
         { "swarm", CLUSTER },

@@ -29,5 +29,5 @@ void event_append(const struct store *s, const struct event *event);
  * those of containers. name: the one that it happened to, NULL: the image's own. */
 void event_image(const struct store *s, const char *action, const struct image *i,
                  const char *name);
-/* action: create, remove, prune. */
+/* action: create, remove. */
 void event_volume(const struct store *s, const char *action, const char *name);

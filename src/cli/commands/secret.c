@@ -99,6 +99,7 @@ static const struct opt create_opts[] = {
              "FILE is the name of a variable of ours, which holds the secret"),
         LIST(struct secret_args, labels, 'l', "label", "KEY[=VALUE]", "Label it"),
         FLAG(struct secret_args, replace, 0, "replace", "Put it in the place of one of that name"),
+        REFUSED(0, "template-driver", "a secret is handed on as it is"),
         REFUSED(0, "driver-opts", "the driver file has none: secrets lie in the store"),
         {}
 };
