@@ -9,6 +9,7 @@
  *   monitor.json     what its monitor gets (monitor/config.h)
  *   rootfs/          where the monitor mounts the root, in a mount namespace of its own
  *   ctr.log, exits/  what the monitor writes: output, evidence of exits
+ *   stopped          somebody stopped it, and nobody started it since: for ctr_starts_at_boot()
  *
  * and a directory that a reboot takes along, RUN/containers/ID/: state.json and the socket ctl of
  * its monitor. It is made and removed under the lock, and only while the other one is there.

@@ -10,7 +10,7 @@ VARIANT = os.environ.get("BERTH_VM_VARIANT", "")
 
 
 def pytest_runtest_logreport(report):
-    name = re.sub(r".*/", "", report.nodeid).replace(".py::", ": ") + f" ({VARIANT})"
+    name = re.sub(r"^[^:]*/", "", report.nodeid).replace(".py::", ": ") + f" ({VARIANT})"
     took = f" # {report.duration:.1f} s"
     if report.skipped:
         why = getattr(report, "wasxfail", None) or report.longrepr[2]
