@@ -29,7 +29,7 @@ struct mount_row {
         const char *image;   /* MOUNT_IMAGE: as it was named */
         const char *digest;  /* of that, and its layers */
         struct strings layers;
-        const char *shm_of; /* MOUNT_OURS: the container whose /dev/shm it is; or NULL */
+        const char *shm_of;     /* MOUNT_OURS: the container whose /dev/shm it is; or NULL */
         unsigned prepared;      /* its number among them (below), from 1; 0: it is none */
         struct strings options; /* as in config.json */
         bool read_only, nocopy;
