@@ -130,19 +130,14 @@ struct differ {
         struct arena *a;
         int upper, lower;
         struct strings stubs;
-        struct difference *v;
-        size_t n, cap;
+        struct differences found;
         struct strings todo; /* directories of the upper; both trees have them */
         struct err *e;
 };
 
 static void add(struct differ *d, char kind, const char *path)
 {
-        if (d->n == d->cap) {
-                d->cap = d->cap ? d->cap * 2 : 64;
-                d->v = mem_realloc(d->v, mem_mul(d->cap, sizeof *d->v));
-        }
-        d->v[d->n++] = (struct difference){ kind, arena_printf(d->a, "/%s", path) };
+        differences_add(&d->found, d->a, kind, path);
 }
 
 static int open_in(int root, const char *path, int flags)
@@ -263,35 +258,6 @@ static int walk_one(struct differ *d, const char *path)
         return 0;
 }
 
-static int by_path(const void *pa, const void *pb)
-{
-        const struct difference *a = pa, *b = pb;
-        int c = strcmp(a->path, b->path);
-
-        return c ? c : (a->kind == 'C') - (b->kind == 'C');
-}
-
-/* Directories above what differs are changed, each path once. */
-static void finish(struct differ *d)
-{
-        size_t n = d->n, kept = 0;
-
-        for (size_t i = 0; i < n; i++) {
-                char *path = arena_strdup(d->a, d->v[i].path), *slash;
-
-                while ((slash = strrchr(path, '/')) > path) {
-                        *slash = 0;
-                        add(d, 'C', path + 1);
-                }
-        }
-        if (d->n)
-                qsort(d->v, d->n, sizeof *d->v, by_path);
-        for (size_t i = 0; i < d->n; i++)
-                if (kept == 0 || !str_eq(d->v[kept - 1].path, d->v[i].path))
-                        d->v[kept++] = d->v[i];
-        d->n = kept;
-}
-
 static int differ_open(struct engine *g, const struct ctr *c, struct differ *d, struct err *e)
 {
         struct snapshot n = {
@@ -314,16 +280,11 @@ int ctr_differences(struct engine *g, struct arena *a, const struct ctr *c, stru
                 settings_push(a, &d.todo, "");
         while (r == 0 && d.todo.n)
                 r = walk_one(&d, d.todo.v[--d.todo.n]);
-        if (r == 0) {
-                finish(&d);
-                *ret = arena_array(a, struct difference, d.n + 1);
-                if (d.n)
-                        memcpy(*ret, d.v, d.n * sizeof **ret);
-                *ret_n = d.n;
-        }
+        if (r == 0)
+                differences_take(&d.found, a, ret, ret_n);
         fd_close(d.upper);
         fd_close(d.lower);
-        free(d.v);
+        free(d.found.v);
         return r;
 }
 

@@ -18,13 +18,70 @@
 enum { FROM, TO, SIDES };
 #define READ_SIZE 65536u
 
+/* ---- lists ---- */
+
+void differences_add(struct differences *d, struct arena *a, char kind, const char *path)
+{
+        if (d->n == d->cap) {
+                d->cap = d->cap ? d->cap * 2 : 64;
+                d->v = mem_realloc(d->v, mem_mul(sizeof *d->v, d->cap));
+        }
+        d->v[d->n++] = (struct difference){ kind, arena_printf(a, "/%s", path) };
+}
+
+static void add_parents(struct differences *d, struct arena *a)
+{
+        size_t n = d->n;
+        const char *last = "";
+
+        for (size_t i = 0; i < n; i++) {
+                AUTO_FREE char *path = mem_strdup(d->v[i].path);
+                char *slash;
+
+                while ((slash = strrchr(path, '/')) > path) {
+                        *slash = '\0';
+                        if (str_eq(path, last))
+                                break; /* its parents as well, one difference earlier */
+                        differences_add(d, a, 'C', path + 1);
+                        last = d->v[d->n - 1].path;
+                }
+        }
+}
+
+static int by_path(const void *pa, const void *pb)
+{
+        const struct difference *a = pa, *b = pb;
+        int c = strcmp(a->path, b->path);
+
+        /* Of a path's several kinds "changed", which its children may have added, is the last. */
+        return c ? c : (a->kind == 'C') - (b->kind == 'C');
+}
+
+void differences_take(struct differences *d, struct arena *a, struct difference **ret,
+                      size_t *ret_n)
+{
+        size_t kept = 0;
+
+        add_parents(d, a);
+        if (d->n)
+                qsort(d->v, d->n, sizeof *d->v, by_path);
+        *ret = arena_array(a, struct difference, d->n + 1);
+        for (size_t i = 0; i < d->n; i++)
+                if (kept == 0 || !str_eq((*ret)[kept - 1].path, d->v[i].path))
+                        (*ret)[kept++] = d->v[i];
+        *ret_n = kept;
+        free(d->v);
+        *d = (struct differences){ 0 };
+}
+
+/* ---- two trees ---- */
+
 struct differ {
         struct arena *a;
         int root[SIDES]; /* the merged trees */
         int *layers;     /* those that the two don't share */
         size_t nlayers;
-        struct difference *found;
-        size_t nfound, cap;
+        struct differences found;
         const char **todo; /* directories, relative; a stack, since depth is the image's choice */
         bool *todo_added;
         size_t ntodo, todo_cap;
@@ -34,11 +91,7 @@ struct differ {
 
 static void add(struct differ *d, char kind, const char *path)
 {
-        if (d->nfound == d->cap) {
-                d->cap = d->cap ? d->cap * 2 : 64;
-                d->found = mem_realloc(d->found, mem_mul(sizeof *d->found, d->cap));
-        }
-        d->found[d->nfound++] = (struct difference){ kind, arena_printf(d->a, "/%s", path) };
+        differences_add(&d->found, d->a, kind, path);
 }
 
 static void push(struct differ *d, const char *path, bool added)
@@ -176,7 +229,8 @@ static void compare(struct differ *d, const char *path)
 
 static void compare_name(struct differ *d, const char *dir, const char *from, const char *to)
 {
-        const char *path = arena_printf(d->a, "%s%s%s", dir, *dir ? "/" : "", from ? from : to);
+        const char *name = from ? from : to;
+        const char *path = *dir ? arena_printf(d->a, "%s/%s", dir, name) : arena_strdup(d->a, name);
         AUTO_FD int fd = -1;
         struct stat st;
 
@@ -232,41 +286,6 @@ static int walk(struct differ *d)
 
 /* ---- what comes of it ---- */
 
-static int by_path(const void *pa, const void *pb)
-{
-        const struct difference *a = pa, *b = pb;
-        int c = strcmp(a->path, b->path);
-
-        /* Of a path's several kinds "changed", which its children may have added, is the last. */
-        return c ? c : (a->kind == 'C') - (b->kind == 'C');
-}
-
-/* Directories above what differs are changed; then each path once, in order. */
-static void finish(struct differ *d)
-{
-        size_t n = d->nfound, kept = 0;
-        const char *last = "";
-
-        for (size_t i = 0; i < n; i++) {
-                AUTO_FREE char *path = mem_strdup(d->found[i].path);
-                char *slash;
-
-                while ((slash = strrchr(path, '/')) > path) {
-                        *slash = '\0';
-                        if (str_eq(path, last))
-                                break; /* its parents as well, one difference earlier */
-                        add(d, 'C', path + 1);
-                        last = d->found[d->nfound - 1].path;
-                }
-        }
-        if (d->nfound)
-                qsort(d->found, d->nfound, sizeof *d->found, by_path);
-        for (size_t i = 0; i < d->nfound; i++)
-                if (kept == 0 || !str_eq(d->found[kept - 1].path, d->found[i].path))
-                        d->found[kept++] = d->found[i];
-        d->nfound = kept;
-}
-
 static int mount(struct store *s, const struct strings *layers, const char *run, int *ret,
                  struct err *e)
 {
@@ -305,7 +324,7 @@ static void done(struct differ *d)
                 free(d->bytes[side]);
         }
         free(d->layers);
-        free(d->found);
+        free(d->found.v);
         free(d->todo);
         free(d->todo_added);
 }
@@ -322,13 +341,8 @@ int image_differences(struct store *s, struct arena *a, const struct strings *fr
                         d.bytes[side] = mem_alloc(READ_SIZE);
                 r = walk(&d);
         }
-        if (r == 0) {
-                finish(&d);
-                *ret = arena_array(a, struct difference, d.nfound + 1);
-                if (d.nfound)
-                        memcpy(*ret, d.found, sizeof **ret * d.nfound);
-                *ret_n = d.nfound;
-        }
+        if (r == 0)
+                differences_take(&d.found, a, ret, ret_n);
         done(&d);
         return r;
 }

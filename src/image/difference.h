@@ -16,6 +16,16 @@ struct difference {
         char kind;        /* 'A' added, 'C' changed, 'D' deleted */
         const char *path; /* absolute */
 };
+/* Some of them, as they are found: zeroed, then differences_take(). */
+struct differences {
+        struct difference *v;
+        size_t n, cap;
+};
+void differences_add(struct differences *d, struct arena *a, char kind, const char *path);
+/* Adds the directories above each, as changed; in order, each path once, in a. d is empty then. */
+void differences_take(struct differences *d, struct arena *a, struct difference **ret,
+                      size_t *ret_n);
+
 /* From the layers `from` to the layers `to` (keys, lowest first). Sorted by path, all in a. What is
  * below a deleted directory is not listed; the directories above what changed are, as changed. run
  * as in struct snapshot. */
