@@ -72,9 +72,9 @@ def test_images_and_volumes(engine):
         subprocess.run(["tar", "-C", engine.base, "-c", "bb.tar"], stdout=to, check=True)
     engine("import", engine.base / "fs.tar", "localhost/imported:1").ok()
     engine("rmi", "localhost/imported:1").ok()
-    engine("volume", "create", "v1").ok()
-    engine.run("--rm", "-v", "v2:/v", IMAGE, "true").ok()
-    engine("volume", "rm", "v1", "v2").ok()
+    engine("volume", "create", "of-events").ok()
+    engine.run("--rm", "-v", "also:/v", IMAGE, "true").ok()
+    engine("volume", "rm", "of-events", "also").ok()
     seen = [e for e in since(engine, n) if e[0] != "container"]
     more = "localhost/more:1"
     assert [e for e in seen if e[0] == "image"] == [
@@ -82,12 +82,13 @@ def test_images_and_volumes(engine):
         ("image", "untag", more), ("image", "import", "localhost/imported:1"),
         ("image", "remove", "localhost/imported:1")]
     assert [e for e in seen if e[0] == "volume"] == [
-        ("volume", "create", "v1"), ("volume", "create", "v2"), ("volume", "remove", "v1"),
-        ("volume", "remove", "v2")]
+        ("volume", "create", "of-events"), ("volume", "create", "also"), ("volume", "remove", "of-events"),
+        ("volume", "remove", "also")]
     id = engine.json("image", "inspect", IMAGE)[0]["Id"].removeprefix("sha256:")
     past = ["events", "--no-stream", "--since", "10m", "--format", "{{.Type}} {{.Action}} {{.ID}} {{.Name}}"]
     assert f"image tag {id} {more}" in engine(*past, "--filter", "type=image").ok().out.splitlines()
-    assert engine(*past, "--filter", "volume=v1").ok().out == "volume create v1 v1\nvolume remove v1 v1\n"
+    assert engine(*past, "--filter", "volume=of-events").ok().out.splitlines() == [
+        "volume create of-events of-events", "volume remove of-events of-events"]
     # docker's and podman's words
     assert engine(*past, "--filter", "type=volume", "--filter", "event=destroy").ok().out.count("remove") >= 2
     assert engine(*past, "--filter", "event=delete").ok().out.splitlines()[-1].startswith("image remove")
