@@ -15,7 +15,7 @@ struct wish {
         const char *option; /* "--mount", for errors */
         enum mount_kind kind;
         const char *source, *destination, *propagation, *subpath;
-        bool read_only, flat, nocopy, idmap;
+        bool read_only, flat, nocopy, idmap, chown;
         struct id_mappings uids, gids;
         struct strings options; /* passed on as they stand */
 };
@@ -75,7 +75,8 @@ static int take_nothing(struct wish *w, const char *name, struct err *e)
 
 static int take_owner(struct wish *w, const char *name, struct err *e)
 {
-        return refused(w, name, "give the files to the container's user with chown(1) first", e);
+        w->chown = true;
+        return 0;
 }
 
 static int take_overlay(struct wish *w, const char *name, struct err *e)
@@ -269,6 +270,7 @@ static int put_row(struct wish *w, struct mounts *m, struct err *e)
         row->nocopy = w->nocopy;
         row->read_only = w->read_only;
         row->idmap = w->idmap && !is_new(w);
+        row->chown = w->chown && (w->kind == MOUNT_BIND || w->kind == MOUNT_VOLUME);
         row->uids = w->uids;
         row->gids = w->gids;
         put_options(w, row);

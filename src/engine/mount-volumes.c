@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -11,6 +12,7 @@
 #include "engine/sandbox-internal.h"
 #include "engine/volume.h"
 #include "kernel/mount.h"
+#include "kernel/tree.h"
 #include "monitor/wire.h"
 
 /* An anonymous one: a directory of the workspace. */
@@ -160,6 +162,52 @@ int mounts_volumes(struct arena *a, const struct settings *t, const struct works
         if (m->nprepared > WIRE_MOUNTS_MAX)
                 return err_set(e, ERR_LIMIT, "there can be %d mounts of images and subpaths",
                                WIRE_MOUNTS_MAX);
+        return 0;
+}
+
+/* ---- the option U ---- */
+
+/* Never what the host itself lives from, as podman has it. */
+static bool is_system(const char *path)
+{
+        static const char *const dirs[] = { "/",     "/bin",   "/boot",   "/dev", "/etc", "/home",
+                                            "/lib",  "/lib64", "/media",  "/mnt", "/opt", "/proc",
+                                            "/root", "/run",   "/sbin",   "/srv", "/sys", "/tmp",
+                                            "/usr",  "/var",   "/var/lib" };
+
+        return STR_INDEX(dirs, path) >= 0;
+}
+
+static int chown_row(const struct sandbox *s, const struct mount_row *row, uint32_t uid,
+                     uint32_t gid, struct err *e)
+{
+        bool inside = row->stored || row->idmap || s->userns.mode == USERNS_HOST;
+        AUTO_FD int fd = open(row->source, O_PATH | O_CLOEXEC);
+        struct fd_path self = fd_path(fd);
+        char real[4096];
+        ssize_t n = fd < 0 ? -1 : readlink(self.s, real, sizeof real - 1);
+        int r;
+
+        if (n < 0)
+                return err_sys(e, errno, "cannot open \"%s\"", row->source);
+        real[n] = 0;
+        if (is_system(real))
+                return err_set(e, ERR_DENIED, "\"%s\" is the host's own: its owners stay", real);
+        if (row->uids.n)
+                return err_set(e, ERR_INVALID, "U and mappings of its own exclude each other");
+        if (!inside &&
+            (!id_to_host(&s->userns.uids, uid, &uid) || !id_to_host(&s->userns.gids, gid, &gid)))
+                return err_set(e, ERR_INVALID, "the container's user is not mapped");
+        r = tree_chown(fd, uid, gid);
+        return r < 0 ? err_sys(e, r, "cannot change owners in \"%s\"", row->source) : 0;
+}
+
+int mounts_chown(const struct sandbox *s, const struct mounts *m, uint32_t uid, uint32_t gid,
+                 struct err *e)
+{
+        for (size_t i = 0; i < m->n; i++)
+                if (m->v[i].chown && m->v[i].source && chown_row(s, &m->v[i], uid, gid, e) < 0)
+                        return err_in(e, "option U of \"%s\"", m->v[i].destination);
         return 0;
 }
 

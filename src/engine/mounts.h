@@ -36,6 +36,7 @@ struct mount_row {
         bool stored; /* of the store: owners are those inside, whatever the user namespace */
         bool idmap;  /* so is what the caller mounts, or by these mappings */
         struct id_mappings uids, gids;
+        bool chown; /* its files become the user's that the container runs as */
 };
 struct mounts {
         struct mount_row *v;
@@ -67,6 +68,9 @@ int mounts_volumes(struct arena *a, const struct settings *t, const struct works
 /* /dev/shm of the container with this id, whose IPC namespace is joined, unless something else is
  * mounted there. */
 void mounts_shm(struct arena *a, const struct workspace *w, const char *id, struct mounts *m);
+/* Those with the option U get that owner, an id inside. */
+int mounts_chown(const struct sandbox *s, const struct mounts *m, uint32_t uid, uint32_t gid,
+                 struct err *e);
 /* The member "mounts" of container.json: type, name (of a volume; "": anonymous), source,
  * destination, rw, propagation, options. m may be NULL. */
 void mounts_record(const struct mounts *m, struct json_writer *w);

@@ -191,6 +191,8 @@ static int decide(struct run *r, struct arena *a, struct config *c, struct err *
         if (passwd_add(r, &c->user, e) < 0)
                 return -1;
         keep_mapped(s, a, &c->user);
+        if (!r->plan && mounts_chown(s, &r->mounts, c->user.uid, c->user.gid, e) < 0)
+                return -1;
         if (security_take(a, s, &c->security, e) < 0 ||
             devices_take(a, s, &c->devices, &r->mounts, e) < 0)
                 return -1;

@@ -120,3 +120,45 @@ int tree_remove(int dir, const char *name)
                 return status;
         return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
+
+#define CHOWN_DEPTH_MAX 256 /* one descriptor each */
+
+static int chown_below(int fd, dev_t device, uid_t uid, gid_t gid, unsigned depth)
+{
+        DIR *d = depth < CHOWN_DEPTH_MAX
+                         ? fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+                         : NULL;
+        const struct dirent *entry;
+        int r = 0;
+
+        if (!d)
+                return depth < CHOWN_DEPTH_MAX ? -errno : -ELOOP;
+        while (r == 0 && (entry = readdir(d))) {
+                struct stat st;
+
+                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
+                        continue;
+                AUTO_FD int at = openat(fd, entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+                if (at < 0 || fstat(at, &st) < 0) {
+                        r = errno == ENOENT ? 0 : -errno;
+                        continue;
+                }
+                if (st.st_dev != device) /* a mount */
+                        continue;
+                if (fchownat(at, "", uid, gid, AT_EMPTY_PATH) < 0)
+                        r = -errno;
+                else if (S_ISDIR(st.st_mode))
+                        r = chown_below(at, device, uid, gid, depth + 1);
+        }
+        closedir(d);
+        return r;
+}
+
+int tree_chown(int fd, uid_t uid, gid_t gid)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0 || fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+                return -errno;
+        return S_ISDIR(st.st_mode) ? chown_below(fd, st.st_dev, uid, gid, 0) : 0;
+}

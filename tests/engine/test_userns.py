@@ -177,6 +177,22 @@ def test_volumes(engine, tmp_path):
     engine.sh("true", "-v", f"{tmp_path}:/h:idmap").failed("mappings")
 
 
+def test_owners_changed(engine, tmp_path):
+    """U: to the user inside, as the host or the store has it."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").write_text("")
+    (tmp_path / "d/l").symlink_to("/etc/passwd")
+    passwd = os.stat("/etc/passwd").st_uid
+    for maps, owner in ((MAPS, 100007), ((), 7)):
+        engine.run("--rm", *maps, "--user", "7:8", "-v", f"{tmp_path}:/h:U", IMAGE, "touch", "/h/d/new").ok()
+        assert {os.lstat(p).st_uid for p in (tmp_path, tmp_path / "d", tmp_path / "d/f", tmp_path / "d/l")} == {owner}
+    assert os.stat("/etc/passwd").st_uid == passwd
+    engine.run("--rm", *MAPS, "--user", "7:8", "-v", "own:/v:U", IMAGE, "touch", "/v/x").ok()
+    assert os.stat(engine.root / "volumes/own/_data").st_uid == 7
+    engine("volume", "rm", "own").ok()
+    engine.sh("true", "-v", "/usr:/h:U").failed("host's own")
+
+
 def test_parts_and_images(engine):
     engine.run("--rm", "-v", "part:/v", IMAGE, "sh", "-c", "mkdir /v/in; touch /v/in/f; chown -R 3:4 /v/in").ok()
     ls = engine.run("--rm", *MAPS, "--mount", "type=volume,src=part,dst=/p,volume-subpath=in",
