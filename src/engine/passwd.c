@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "engine/sandbox-internal.h"
 #include "engine/user.h"
+#include "kernel/resolve.h"
 
 /* ---- lines ---- */
 
@@ -80,12 +81,23 @@ static int put_host_user(struct run *r, const char *name, struct buf *out, struc
 
 /* ---- files ---- */
 
+/* Whether the image has something else there, on which no file can be bound. */
+static bool is_odd(const struct run *r, const char *path)
+{
+        AUTO_FD int fd = r->root < 0 ? -1 : resolve_in(r->root, path, 0, 0);
+        struct stat st;
+
+        return fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 static int bind_file(struct run *r, const char *name, const struct buf *text, struct err *e)
 {
         static const char *const options[] = { "nosuid", "nodev", "noexec", NULL };
         const char *path = arena_printf(&r->arena, "etc/%s", name);
         int status;
 
+        if (is_odd(r, path))
+                return 0;
         mounts_bind(&r->arena, &r->mounts,
                     arena_printf(&r->arena, "%s/%s", r->workspace.path, path),
                     arena_printf(&r->arena, "/%s", path), options)
