@@ -102,13 +102,14 @@ static void delete_detached(int trash)
         int null;
 
         setsid();
-        if (fork() != 0)
-                _exit(0);
         null = open("/dev/null", O_RDWR | O_CLOEXEC);
         for (int fd = 0; fd < 3; fd++)
                 dup2(null, fd);
         dup2(trash, 3);
+        /* Before who waits for us goes on: a lease that we had open would still be held. */
         syscall(SYS_close_range, 4u, ~0u, 0u);
+        if (fork() != 0)
+                _exit(0);
         signal(SIGINT, SIG_IGN);
         signal(SIGHUP, SIG_IGN);
         setpriority(PRIO_PROCESS, 0, 19);
