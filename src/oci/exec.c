@@ -109,6 +109,8 @@ static int process_from_flags(struct execution *x, struct err *e)
                 add_caps(x);
         if (o->user && parse_user(o->user, &p->user, e) < 0)
                 return -1;
+        if (o->gids_are_all)
+                p->user.n_additional_gids = 0;
         return parse_gids(&x->arena, &o->additional_gids, &p->user, e);
 }
 

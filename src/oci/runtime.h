@@ -63,7 +63,8 @@ struct exec_options {
         const char *process; /* file of a process object; NULL: from the fields below */
         struct strings args, env, caps;
         const char *cwd, *user, *apparmor, *selinux; /* NULL: the container's */
-        struct strings additional_gids;
+        struct strings additional_gids; /* beside the container's own, unless gids_are_all */
+        bool gids_are_all;
         bool tty, no_new_privs, detach, ignore_paused;
         const char *pid_file, *console_socket, *pidfd_socket;
         pid_t *ret_pid;         /* as soon as it is known; may be NULL */

@@ -165,10 +165,13 @@ INSIDE_KNOWN = {
 
 def test_exec(pair):
     for side in pair:
-        code, _, err = side("run", "-d", "--name", "box", "--network", "none", "-u", "1000", IMAGE, "sh", "-c", SLEEP)
+        code, _, err = side("run", "-d", "--name", "box", "--network", "none", "-u", "1000", "--group-add", "3000",
+                            IMAGE, "sh", "-c", SLEEP)
         assert code == 0, (side.name, err)
     differ = compare(pair, [
         ("exec", "box", "id", "-u"),
+        ("exec", "box", "id", "-G"),
+        ("exec", "-u", "7:8", "box", "id", "-G"),
         ("exec", "-u", "0", "box", "id", "-u"),
         ("exec", "-u", "0:7", "box", "id", "-g"),
         ("exec", "-w", "/tmp", "box", "pwd"),

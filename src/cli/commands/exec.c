@@ -60,6 +60,7 @@ static int take_user(struct ctx *c, const struct exec_args *a, pid_t pid, struct
         if (user_find(&c->arena, root, a->user, &(struct strings){ 0 }, &u, e) < 0)
                 return err_in(e, "--user");
         o->user = arena_printf(&c->arena, "%u:%u", u.uid, u.gid);
+        o->gids_are_all = true; /* the groups of the container's own user are not this one's */
         for (size_t i = 0; i < u.ngids; i++)
                 settings_push(&c->arena, &o->additional_gids,
                               arena_printf(&c->arena, "%u", u.gids[i]));
