@@ -224,7 +224,7 @@ static bool is_label(const struct expr *x)
 {
         size_t n = x->kind == EXPR_PATH ? strlen(x->path) : 0, len = strlen(FORMAT_LABEL);
 
-        return (n == len - 1 && str_eq(x->path, FORMAT_LABEL + 1)) ||
+        return (n == len - 1 && str_eq(x->path, &FORMAT_LABEL[1])) ||
                (n >= len && str_eq(x->path + n - len, FORMAT_LABEL));
 }
 
