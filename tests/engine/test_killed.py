@@ -1,7 +1,8 @@
 """Commands, monitors and runtimes killed at each of their system calls, by tests/faults/killer.c. Afterwards
 `ps` tells the truth, `rm -f` removes, the name is free, and nothing is left of anything.
 
-The whole walk takes minutes; the fast subset takes every 23rd step."""
+A strike is a dozen commands, so all steps of all walks (BERTH_STEP=1) take more than an hour: by default every 23rd
+step is taken."""
 
 import contextlib
 import errno
@@ -17,8 +18,7 @@ SYS_WRITE = 1
 ENDS = 3
 LASTS = "trap 'exit 5' TERM; while :; do sleep 0.05; done"
 
-full = [pytest.param(1, id="all")]
-sampled = [pytest.param(23, id="sampled", marks=pytest.mark.fast)]
+STEP = int(os.environ.get("BERTH_STEP", "23"))
 pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="killer.c knows x86_64 registers only")
 
 RUN = ("run", "-d", "--name", "m", IMAGE, "sh", "-c", LASTS)
@@ -122,38 +122,35 @@ class Struck:
 
 
 @pytest.fixture
-def struck(engine, killer, watch, request):
-    return Struck(engine, killer, watch, request.param)
+def struck(engine, killer, watch):
+    return Struck(engine, killer, watch, STEP)
 
 
-steps = pytest.mark.parametrize("struck", full + sampled, indirect=True)
-
-
-@steps
+@pytest.mark.fast
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_command_killed_at_each_call(struck, name):
     assert struck.walk(name) >= struck.step
 
 
-@steps
+@pytest.mark.fast
 @pytest.mark.parametrize("name", ["run", "run-rm", "start", "start-again"])
 def test_the_monitor_killed_at_each_call(struck, name):
     assert struck.walk(name, child=1) >= struck.step
 
 
-@steps
+@pytest.mark.fast
 @pytest.mark.parametrize("name", ["run", "run-rm", "start-again"])
 def test_the_runtime_killed_at_each_call(struck, name):
     assert struck.walk(name, child=2) >= struck.step
 
 
-@steps
+@pytest.mark.fast
 @pytest.mark.parametrize("name", ["run", "run-rm"])
 def test_init_killed_at_each_call(struck, name):
     assert struck.walk(name, child=3) >= struck.step
 
 
-@steps
+@pytest.mark.fast
 @pytest.mark.parametrize("name, child", [("run", 0), ("run", 1), ("run-rm", 0), ("create", 0), ("start", 0), ("start", 1),
                                          ("stop", 0), ("rename", 0), ("update", 0), ("rm", 0), ("rm-f", 0)])
 def test_each_call_fails(struck, name, child):
@@ -167,7 +164,7 @@ def test_each_call_fails(struck, name, child):
     assert struck.walk(name, child=child, error=errno.EIO, after=after) >= 10
 
 
-@steps
+@pytest.mark.fast
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", ["create", "run", "run-rm"])
 def test_a_signal_at_each_call(struck, name, sig):
