@@ -391,7 +391,8 @@ int mount_device(struct init *in, const struct op *op, struct err *e)
         mode_t mode = d->file_mode.set ? (mode_t)d->file_mode.v & 07777 : 0666;
         const char *name;
 
-        if (in->l->plan->userns)
+        /* Ours, or the one that a rootless engine has made around us. */
+        if (in->l->plan->userns || in->l->plan->flags & PLAN_ROOTLESS)
                 return bind_device(in, d, e);
         AUTO_FD int dir = resolve_parent(in->root, d->path, &name);
         if (dir < 0)

@@ -22,11 +22,6 @@ def podman(*args, check=True, input=None, timeout=120):
     return done
 
 
-# Known and not yet understood: podman's own user namespace with systemd's user manager ends in 126.
-if os.geteuid() != 0:
-    pytestmark = pytest.mark.xfail(reason="rootless podman with the systemd driver does not work yet", strict=False)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def image(base, workshop):
     root = base / "image"
