@@ -131,7 +131,7 @@ class Monitored:
 
         self.process = subprocess.Popen([MONITOR], stdin=subprocess.DEVNULL, preexec_fn=place, close_fds=False)
         theirs.close()
-        socket.send_fds(ours, [struct.pack("=I", ORDER)], fds)
+        socket.send_fds(ours, [struct.pack("=II", ORDER, 0)], fds)
         for fd in fds:
             os.close(fd)
         ours.settimeout(20)
