@@ -15,7 +15,7 @@ RUNTIME = os.environ.get("BERTH_OCI", str(ROOT / "build/berth-oci"))
 MONITOR = os.environ.get("BERTH_MONITOR", str(pathlib.Path(RUNTIME).parent / "berth-monitor"))
 
 # monitor/wire.h
-ATTACH, STOP, WAIT, NOTE, REOPEN, HEALTH, RESTART = range(1, 8)
+ATTACH, STOP, WAIT, SIGNAL, REOPEN, HEALTH, RESTART = range(1, 8)
 STDIN, STDOUT, STDERR, PRIMARY = 1, 2, 4, 8
 REQUEST = struct.Struct("=IIi4xq64s")
 REPLY = struct.Struct("=iiBB2x")

@@ -83,12 +83,11 @@ def test_frozen_container_is_killed_too(make):
     assert c.call(kit.STOP)["code"] == 137
 
 
-def test_wait_and_note(make):
+def test_wait_and_signal(make):
     c = make().script("echo up; sleep 100").up()
     eventually(lambda: "up" in c.log())
     waiting = c.ctl(kit.WAIT)
-    assert c.call(kit.NOTE, signal=9, why="berth kill")["status"] == 0
-    os.kill(c.state()["pid"], signal.SIGKILL)
+    assert c.call(kit.SIGNAL, signal=9, why="berth kill")["status"] == 0
     assert waiting.reply()["code"] == 137
     assert c.exits()[0]["asked"]["why"] == "berth kill"
 
