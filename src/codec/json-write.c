@@ -178,6 +178,14 @@ void json_put_strings(struct json_writer *w, const char *name, const struct stri
         json_close(w, ']');
 }
 
+void json_put_key_values(struct json_writer *w, const char *name, const struct key_values *list)
+{
+        json_open(w, name, '{');
+        for (size_t i = 0; i < list->n; i++)
+                json_put_str(w, list->v[i].key, list->v[i].value);
+        json_close(w, '}');
+}
+
 void json_put_opt_i64(struct json_writer *w, const char *name, const struct opt_i64 *value)
 {
         if (value->set)

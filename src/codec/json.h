@@ -93,6 +93,8 @@ void json_put_u64(struct json_writer *w, const char *name, uint64_t value);
 void json_put_double(struct json_writer *w, const char *name, double value);
 void json_put_bool(struct json_writer *w, const char *name, bool value);
 void json_put_null(struct json_writer *w, const char *name);
+/* An object of strings. */
+void json_put_key_values(struct json_writer *w, const char *name, const struct key_values *list);
 void json_put_strings(struct json_writer *w, const char *name, const struct strings *list);
 /* What is set; nothing otherwise. */
 void json_put_opt_i64(struct json_writer *w, const char *name, const struct opt_i64 *value);

@@ -172,14 +172,6 @@ static void put_health_config(const struct inspection *i, struct json_writer *w)
         json_put_str(w, "HealthcheckOnFailureAction", health_action_names[h->on_failure]);
 }
 
-static void put_labels(const struct key_values *labels, struct json_writer *w)
-{
-        json_open(w, "Labels", '{');
-        for (size_t k = 0; k < labels->n; k++)
-                json_put_str(w, labels->v[k].key, labels->v[k].value);
-        json_close(w, '}');
-}
-
 static void put_stop(const struct inspection *i, struct json_writer *w)
 {
         const char *name = signal_name((int)i->monitor.stop_signal);
@@ -219,7 +211,7 @@ static void put_config(const struct inspection *i, struct json_writer *w)
                 json_put_strings(w, "Entrypoint", &(struct strings){ c->command.v, c->entrypoint });
         else
                 json_put_null(w, "Entrypoint");
-        put_labels(&c->labels, w);
+        json_put_key_values(w, "Labels", &c->labels);
         if (config_at(i, "annotations"))
                 json_put(w, "Annotations", config_at(i, "annotations"));
         put_stop(i, w);

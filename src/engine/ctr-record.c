@@ -44,10 +44,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_strings(&w, "command", &c->command);
         json_put_u64(&w, "entrypoint", c->entrypoint);
         json_put_str(&w, "user", c->user);
-        json_open(&w, "labels", '{');
-        for (size_t i = 0; i < c->labels.n; i++)
-                json_put_str(&w, c->labels.v[i].key, c->labels.v[i].value);
-        json_close(&w, '}');
+        json_put_key_values(&w, "labels", &c->labels);
         json_put_bool(&w, "tty", c->tty);
         json_put_bool(&w, "openStdin", c->open_stdin);
         json_put_bool(&w, "autoRemove", c->auto_remove);

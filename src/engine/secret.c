@@ -202,10 +202,7 @@ static int write_record(int dir, const char *id, const struct secret_new *new, i
         json_put_str(&w, "driver", "file");
         json_put_i64(&w, "created", created);
         json_put_i64(&w, "updated", clock_now_ns());
-        json_open(&w, "labels", '{');
-        for (size_t i = 0; i < new->labels.n; i++)
-                json_put_str(&w, new->labels.v[i].key, new->labels.v[i].value);
-        json_close(&w, '}');
+        json_put_key_values(&w, "labels", &new->labels);
         json_close(&w, '}');
         buf_putc(&text, '\n');
         return fd_replace_at(dir, "secret.json", text.s, text.len, 0600, 1);

@@ -69,17 +69,10 @@ int volume_data(struct store *s, const char *name, struct err *e)
 
 /* ---- making ---- */
 
-static void put_pairs(struct json_writer *w, const char *name, const struct key_values *v)
-{
-        json_open(w, name, '{');
-        for (size_t i = 0; v && i < v->n; i++)
-                json_put_str(w, v->v[i].key, v->v[i].value);
-        json_close(w, '}');
-}
-
 static int write_record(int dir, const char *name, const struct key_values *labels,
                         const struct key_values *options)
 {
+        const struct key_values none = { 0 };
         AUTO_BUF text = { 0 };
         struct json_writer w = { .out = &text, .indent = 2, .fresh = true };
 
@@ -87,8 +80,8 @@ static int write_record(int dir, const char *name, const struct key_values *labe
         json_put_str(&w, "name", name);
         json_put_i64(&w, "created", clock_now_ns());
         json_put_str(&w, "driver", "local");
-        put_pairs(&w, "labels", labels);
-        put_pairs(&w, "options", options);
+        json_put_key_values(&w, "labels", labels ? labels : &none);
+        json_put_key_values(&w, "options", options ? options : &none);
         json_close(&w, '}');
         buf_putc(&text, '\n');
         return fd_replace_at(dir, "volume.json", text.s, text.len, 0600, 1);
@@ -292,9 +285,9 @@ void volume_write(const struct volume *v, const char *created, struct json_write
         json_put_str(w, "Driver", "local");
         json_put_str(w, "Mountpoint", v->mountpoint);
         json_put_str(w, "CreatedAt", created);
-        put_pairs(w, "Labels", &v->labels);
+        json_put_key_values(w, "Labels", &v->labels);
         json_put_str(w, "Scope", "local");
-        put_pairs(w, "Options", &v->options);
+        json_put_key_values(w, "Options", &v->options);
         json_close(w, '}');
 }
 

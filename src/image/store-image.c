@@ -84,7 +84,7 @@ int index_image(struct store *s, const struct image *i, struct err *e)
         struct json_writer w = { .out = &labels };
         struct strings uses = { 0 };
 
-        labels_write(&i->labels, &w, NULL);
+        json_put_key_values(&w, NULL, &i->labels);
         if (image_uses(s, &a, i, &uses, e) < 0)
                 return -1;
         if (db_run(s, Q_IMAGE_ADD, e, "sssssssssiiissss", i->digest, i->id, i->media_type,

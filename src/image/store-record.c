@@ -75,14 +75,6 @@ static int strings_read(struct arena *a, const struct json *j, struct strings *r
         return 0;
 }
 
-void labels_write(const struct key_values *l, struct json_writer *w, const char *name)
-{
-        json_open(w, name, '{');
-        for (size_t i = 0; i < l->n; i++)
-                json_put_str(w, l->v[i].key, l->v[i].value);
-        json_close(w, '}');
-}
-
 int labels_read(struct arena *a, const struct json *j, struct key_values *ret)
 {
         if (!j || j->type != JSON_OBJECT)
@@ -142,7 +134,7 @@ void record_image_write(const struct image *i, struct buf *out)
         strings_write(&i->layers, &w, "layers");
         strings_write(&i->diff_ids, &w, "diffIDs");
         strings_write(&i->names, &w, "names");
-        labels_write(&i->labels, &w, "labels");
+        json_put_key_values(&w, "labels", &i->labels);
         json_close(&w, '}');
         buf_putc(out, '\n');
 }

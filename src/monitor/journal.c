@@ -70,10 +70,7 @@ static void put_event(const struct event *event, uint64_t seq, struct buf *out)
         json_put_str(&w, "action", event->action);
         json_put_str(&w, "id", event->id);
         json_put_str(&w, "name", event->name);
-        json_open(&w, "attributes", '{');
-        for (size_t i = 0; i < event->attributes.n; i++)
-                json_put_str(&w, event->attributes.v[i].key, event->attributes.v[i].value);
-        json_close(&w, '}');
+        json_put_key_values(&w, "attributes", &event->attributes);
         json_close(&w, '}');
         buf_putc(out, '\n');
 }

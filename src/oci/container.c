@@ -405,10 +405,7 @@ void container_state_json(const struct container *c, enum status status,
         json_put_str(&w, "rootfs", c->rootfs);
         json_put_str(&w, "created", c->created);
         if (annotations && annotations->n) {
-                json_open(&w, "annotations", '{');
-                for (size_t i = 0; i < annotations->n; i++)
-                        json_put_str(&w, annotations->v[i].key, annotations->v[i].value);
-                json_close(&w, '}');
+                json_put_key_values(&w, "annotations", annotations);
         }
         json_put_str(&w, "owner", c->owner);
         json_close(&w, '}');

@@ -131,10 +131,7 @@ static void put_image(struct json_writer *w, struct store *s, const struct image
         json_put_u64(w, "Size", i->size);
         json_put_u64(w, "VirtualSize", i->size);
         put_rootfs(w, i);
-        json_open(w, "Labels", '{');
-        for (size_t k = 0; k < i->labels.n; k++)
-                json_put_str(w, i->labels.v[k].key, i->labels.v[k].value);
-        json_close(w, '}');
+        json_put_key_values(w, "Labels", &i->labels);
         json_put_str(w, "ManifestType", i->media_type);
         if (history)
                 json_put(w, "History", history);

@@ -232,14 +232,6 @@ const struct command cmd_secret_ls = {
 
 /* ---- inspect ---- */
 
-static void put_pairs(struct json_writer *w, const char *name, const struct key_values *v)
-{
-        json_open(w, name, '{');
-        for (size_t i = 0; i < v->n; i++)
-                json_put_str(w, v->v[i].key, v->v[i].value);
-        json_close(w, '}');
-}
-
 static void describe(struct arena *a, const struct secret *s, struct json_writer *w)
 {
         json_open(w, NULL, '{');
@@ -250,9 +242,9 @@ static void describe(struct arena *a, const struct secret *s, struct json_writer
         json_put_str(w, "Name", s->name);
         json_open(w, "Driver", '{');
         json_put_str(w, "Name", s->driver);
-        put_pairs(w, "Options", &s->options);
+        json_put_key_values(w, "Options", &s->options);
         json_close(w, '}');
-        put_pairs(w, "Labels", &s->labels);
+        json_put_key_values(w, "Labels", &s->labels);
         json_close(w, '}');
         json_close(w, '}');
 }
