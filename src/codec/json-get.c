@@ -50,6 +50,21 @@ const char *json_str(const struct json *j, const char *fallback)
         return j && j->type == JSON_STRING ? j->s : fallback;
 }
 
+bool json_to_bool(const struct json *j, bool *ret)
+{
+        if (!j || j->type != JSON_BOOL)
+                return false;
+        *ret = j->b;
+        return true;
+}
+
+bool json_is_true(const struct json *j)
+{
+        bool value = false;
+
+        return json_to_bool(j, &value) && value;
+}
+
 bool json_to_i64(const struct json *j, int64_t *ret)
 {
         if (!j || j->type != JSON_INT)

@@ -73,6 +73,10 @@ const char *json_str(const struct json *j, const char *fallback);
 /* The members of an object, "" for what is no string; none where j is no object. The array is in a,
  * its strings are j's. */
 struct key_values json_to_key_values(struct arena *a, const struct json *j);
+/* True where j is the value true; false also where j is NULL or of another type. */
+bool json_is_true(const struct json *j);
+/* The value, of just that type; false, and *ret as it was, where j is NULL or anything else. */
+bool json_to_bool(const struct json *j, bool *ret);
 bool json_to_i64(const struct json *j, int64_t *ret);
 bool json_to_u64(const struct json *j, uint64_t *ret);
 const char *json_type_name(enum json_type t); /* "string", ... */

@@ -373,11 +373,12 @@ static void test_lookup(void **state)
         struct json j;
         uint64_t u = 7;
         int64_t i = 7;
+        bool b = false;
 
         assert_int_equal(
                 parse(&a,
                       "{\"s\":\"x\\u0000y\",\"o\":{\"p\":{\"q\":-1}},\"u\":18446744073709551615,"
-                      "\"d\":1.0,\"z\":null}",
+                      "\"d\":1.0,\"z\":null,\"yes\":true,\"no\":false}",
                       &j),
                 0);
         assert_int_equal(json_get(&j, "s")->n, 3);
@@ -400,6 +401,12 @@ static void test_lookup(void **state)
         assert_true(json_to_u64(json_get(&j, "u"), &u));
         assert_true(u == UINT64_MAX);
         assert_false(json_to_i64(json_get(&j, "u"), &i));
+        assert_true(json_to_bool(json_get(&j, "yes"), &b) && b);
+        assert_false(json_to_bool(json_get(&j, "u"), &b) || !b);
+        assert_true(json_to_bool(json_get(&j, "no"), &b) && !b);
+        assert_true(json_is_true(json_get(&j, "yes")));
+        assert_false(json_is_true(json_get(&j, "no")) || json_is_true(json_get(&j, "s")) ||
+                     json_is_true(NULL));
         assert_false(json_to_i64(json_get(&j, "d"), &i));
         assert_false(json_to_i64(json_get(&j, "z"), &i));
         assert_false(json_to_u64(NULL, &u));

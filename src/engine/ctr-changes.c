@@ -72,13 +72,11 @@ int ctr_mount_points(const struct engine *g, struct arena *a, const struct ctr *
 int ctr_read_only(const struct engine *g, struct arena *a, const struct ctr *c, bool *ret,
                   struct err *e)
 {
-        const struct json *flag;
         struct json j;
 
         if (read_config(g, a, c, &j, e) < 0)
                 return -1;
-        flag = json_path(&j, "root.readonly");
-        *ret = flag && flag->type == JSON_BOOL && flag->b;
+        *ret = json_is_true(json_path(&j, "root.readonly"));
         return 0;
 }
 

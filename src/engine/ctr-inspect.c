@@ -66,14 +66,9 @@ static int64_t number_at(const struct inspection *i, const char *path, int64_t f
         return json_to_i64(config_at(i, path), &v) ? v : fallback;
 }
 
-static bool bool_of(const struct json *j)
-{
-        return j && j->type == JSON_BOOL && j->b;
-}
-
 static bool bool_at(const struct inspection *i, const char *path)
 {
-        return bool_of(config_at(i, path));
+        return json_is_true(config_at(i, path));
 }
 
 /* ---- writing ---- */
@@ -179,7 +174,7 @@ static void put_stop(const struct inspection *i, struct json_writer *w)
 
         snprintf(number, sizeof number, "%d", (int)i->monitor.stop_signal);
         json_put_str(w, "StopSignal", name ? name : number);
-        json_put_bool(w, "SystemdMode", bool_of(json_get(i->c->record, "systemd")));
+        json_put_bool(w, "SystemdMode", json_is_true(json_get(i->c->record, "systemd")));
         json_put_i64(w, "StopTimeout", i->monitor.stop_timeout_ms / 1000);
         json_put_i64(w, "Timeout", i->monitor.timeout_ms / 1000);
 }
@@ -341,7 +336,6 @@ static void put_host_config(const struct inspection *i, struct json_writer *w)
 /* What was asked for, and the image's volumes; not the mounts that every container has. */
 static void put_mount(const struct json *m, struct json_writer *w)
 {
-        const struct json *rw = json_get(m, "rw");
         bool volume = str_eq(json_str(json_get(m, "type"), ""), "volume");
 
         json_open(w, NULL, '{');
@@ -353,7 +347,7 @@ static void put_mount(const struct json *m, struct json_writer *w)
         json_put_str(w, "Driver", volume ? "local" : "");
         json_put_str(w, "Mode", "");
         put_list(w, "Options", json_get(m, "options"));
-        json_put_bool(w, "RW", rw && rw->type == JSON_BOOL && rw->b);
+        json_put_bool(w, "RW", json_is_true(json_get(m, "rw")));
         json_put_str(w, "Propagation", json_str(json_get(m, "propagation"), ""));
         json_close(w, '}');
 }

@@ -91,11 +91,6 @@ static void take_list(struct arena *a, const struct json *j, struct strings *ret
                 ret->v[ret->n++] = json_str(&j->items[i], "");
 }
 
-static bool is_true(const struct json *j)
-{
-        return j && j->type == JSON_BOOL && j->b;
-}
-
 int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct err *e)
 {
         struct json *j = arena_new(a, struct json);
@@ -116,10 +111,10 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
         if (json_to_i64(json_get(j, "entrypoint"), &n) && n > 0)
                 c.entrypoint = MIN((size_t)n, c.command.n);
         c.user = json_str(json_get(j, "user"), "");
-        c.tty = is_true(json_get(j, "tty"));
-        c.open_stdin = is_true(json_get(j, "openStdin"));
-        c.passthrough = is_true(json_get(j, "passthrough"));
-        c.auto_remove = is_true(json_get(j, "autoRemove"));
+        c.tty = json_is_true(json_get(j, "tty"));
+        c.open_stdin = json_is_true(json_get(j, "openStdin"));
+        c.passthrough = json_is_true(json_get(j, "passthrough"));
+        c.auto_remove = json_is_true(json_get(j, "autoRemove"));
         c.slice = json_str(json_get(j, "slice"), NULL);
         c.network = json_str(json_get(j, "network"), "none");
         *ret = c;

@@ -45,7 +45,7 @@ static void from_record(const struct engine *g, const struct ctr *c, int dir, st
         json_to_i64(json_get(&j, "finished"), &s->monitor.finished_ns);
         if (json_to_i64(json_get(&j, "exitCode"), &v))
                 s->monitor.exit_code = (int)v;
-        s->monitor.oom_killed = json_get(&j, "oomKilled") && json_get(&j, "oomKilled")->b;
+        s->monitor.oom_killed = json_is_true(json_get(&j, "oomKilled"));
         s->monitor.pid = 0;
 }
 

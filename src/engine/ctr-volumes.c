@@ -30,19 +30,14 @@ static int take_options(struct taking *t, const char *options, struct err *e)
         return 0;
 }
 
-static bool is_true(const struct json *j)
-{
-        return j && j->type == JSON_BOOL && j->b;
-}
-
 static void copy_options(struct taking *t, const struct json *j, struct mount_row *row)
 {
         const struct json *list = json_get(j, "options");
 
-        row->read_only = t->read_only || !is_true(json_get(j, "rw"));
+        row->read_only = t->read_only || !json_is_true(json_get(j, "rw"));
         for (uint32_t i = 0; list && list->type == JSON_ARRAY && i < list->n; i++)
                 settings_push(t->a, &row->options, json_str(&list->items[i], ""));
-        if (t->read_only && is_true(json_get(j, "rw")))
+        if (t->read_only && json_is_true(json_get(j, "rw")))
                 settings_push(t->a, &row->options, "rro");
 }
 

@@ -573,15 +573,11 @@ int fetch_login(struct fetch *f, struct err *e)
 static int answer_bool(struct fetch *f, struct call *c, const char *name, bool *ret, struct err *e)
 {
         struct message m;
-        const struct json *j;
         int r = 0;
 
         if (call_run(f, c, -1, &m, e) < 0)
                 return -1;
-        j = json_get(&m.json, name);
-        if (j && j->type == JSON_BOOL)
-                *ret = j->b;
-        else
+        if (!json_to_bool(json_get(&m.json, name), ret))
                 r = err_set(e, ERR_INTERNAL, "berth-fetch answered without '%s'", name);
         message_done(&m);
         return r;

@@ -92,10 +92,7 @@ static bool read_field(struct arena *a, const struct json *j, enum field_kind ki
         case FIELD_I64:
                 return json_to_i64(j, at);
         case FIELD_BOOL:
-                if (j->type != JSON_BOOL)
-                        return false;
-                *(bool *)at = j->b;
-                return true;
+                return json_to_bool(j, at);
         }
         return false;
 }

@@ -49,8 +49,7 @@ static int field(struct arena *a, const struct toml_field *f, const struct json 
                 *(const char **)(out + f->offset) = json_str(j, NULL);
                 return j->type == JSON_STRING ? 0 : -EINVAL;
         case JSON_BOOL:
-                *(bool *)(out + f->offset) = j->type == JSON_BOOL && j->b;
-                return j->type == JSON_BOOL ? 0 : -EINVAL;
+                return json_to_bool(j, (bool *)(out + f->offset)) ? 0 : -EINVAL;
         default:
                 return strings(a, j, (struct strings *)(out + f->offset));
         }

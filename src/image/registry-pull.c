@@ -118,8 +118,8 @@ static int manifest_get(struct request *q, struct exchange *x, const char *wante
 
 static int op_manifest(struct request *q, struct err *e)
 {
-        const struct json *head = json_get(&q->json, "head");
-        struct exchange x = { .method = head && head->b ? METHOD_HEAD : METHOD_GET };
+        bool head = json_is_true(json_get(&q->json, "head"));
+        struct exchange x = { .method = head ? METHOD_HEAD : METHOD_GET };
         const char *reference;
         bool by_digest;
         int r;

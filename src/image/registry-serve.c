@@ -318,7 +318,7 @@ static int open_take(struct fetcher *f, const struct json *j, struct err *e)
         o.authfile = optional(f, j, "authfile");
         o.creds = optional(f, j, "creds");
         o.cert_dir = optional(f, j, "cert_dir");
-        o.push = f->push = json_get(j, "push") && json_get(j, "push")->b;
+        o.push = f->push = json_is_true(json_get(j, "push"));
         f->retries = 3;
         f->stall_s = 30;
         take_u32(j, "retries", &f->retries);

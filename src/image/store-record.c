@@ -231,7 +231,6 @@ int record_layer_read(int dir, const char *key, struct layer *ret, struct err *e
 {
         AUTO_ARENA a = { 0 };
         struct layer l = { 0 };
-        const struct json *leans;
         const char *diff_id;
         struct json j;
         char path[96];
@@ -253,8 +252,7 @@ int record_layer_read(int dir, const char *key, struct layer *ret, struct err *e
         json_to_u64(json_get(&j, "size"), &l.size);
         json_to_u64(json_get(&j, "disk"), &l.disk);
         json_to_u64(json_get(&j, "entries"), &l.entries);
-        leans = json_get(&j, "leans");
-        l.leans = leans && leans->type == JSON_BOOL && leans->b;
+        l.leans = json_is_true(json_get(&j, "leans"));
         *ret = l;
         return 0;
 }

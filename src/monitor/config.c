@@ -124,8 +124,7 @@ static bool read_field(struct arena *a, const struct field *f, const struct json
                 *(const char **)at = json_str(j, NULL);
                 return j->type == JSON_STRING || (j->type == JSON_NULL && !f->required);
         case BOOL:
-                *(bool *)at = j->type == JSON_BOOL && j->b;
-                return j->type == JSON_BOOL;
+                return json_to_bool(j, (bool *)at);
         case NUMBER:
                 return json_to_i64(j, (int64_t *)at);
         case CHOICE:

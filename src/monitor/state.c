@@ -79,7 +79,6 @@ static int name_index(const struct json *j, const char *member, const char *cons
 
 static void fill(const struct json *j, struct monitor_state *s)
 {
-        const struct json *oom = json_get(j, "oomKilled");
 
         s->status = (enum monitor_status)name_index(j, "status", monitor_status_names,
                                                     MONITOR_STATUS_MAX);
@@ -92,7 +91,7 @@ static void fill(const struct json *j, struct monitor_state *s)
         s->started_ns = (int64_t)number(j, "started");
         s->finished_ns = (int64_t)number(j, "finished");
         s->exit_code = (int)number(j, "exitCode");
-        s->oom_killed = oom && oom->type == JSON_BOOL && oom->b;
+        s->oom_killed = json_is_true(json_get(j, "oomKilled"));
         s->restarts = (unsigned)number(j, "restarts");
         s->health_failures = (unsigned)number(j, "healthFailures");
         s->log_lost = number(j, "logLost");

@@ -108,13 +108,6 @@ static const char *copy_str(struct arena *a, const struct json *j, const char *n
         return s ? arena_strdup(a, s) : NULL;
 }
 
-static bool get_bool(const struct json *j, const char *name)
-{
-        const struct json *v = json_get(j, name);
-
-        return v && v->type == JSON_BOOL && v->b;
-}
-
 static void read_stdio(struct arena *a, const struct json *j, struct container *c)
 {
         const struct json *list = json_get(j, "stdio");
@@ -157,13 +150,13 @@ static int read_state(struct arena *a, struct container *c, struct err *e)
         c->owner = copy_str(a, &j, "owner");
         c->cgroups = copy_str(a, &j, "cgroups");
         c->scope = copy_str(a, &j, "scope");
-        c->scope_user = get_bool(&j, "scopeUser");
+        c->scope_user = json_is_true(json_get(&j, "scopeUser"));
         c->rdt = copy_str(a, &j, "rdt");
-        c->rdt_made = get_bool(&j, "rdtMade");
-        c->rdt_monitor = get_bool(&j, "rdtMonitor");
+        c->rdt_made = json_is_true(json_get(&j, "rdtMade"));
+        c->rdt_monitor = json_is_true(json_get(&j, "rdtMonitor"));
         c->notify_socket = copy_str(a, &j, "notifySocket");
-        c->time_ns = get_bool(&j, "timeNamespace");
-        c->poststop = get_bool(&j, "poststop");
+        c->time_ns = json_is_true(json_get(&j, "timeNamespace"));
+        c->poststop = json_is_true(json_get(&j, "poststop"));
         read_stdio(a, &j, c);
         if (json_to_i64(json_get(&j, "pid"), &pid))
                 c->pid = (pid_t)pid;

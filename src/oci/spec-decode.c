@@ -108,10 +108,7 @@ void *spec_decode_alloc(struct spec_decoder *d, size_t n, size_t size)
 static int take_bool(struct spec_decoder *d, const struct json *j, const struct spec_at *at,
                      bool *ret)
 {
-        if (j->type != JSON_BOOL)
-                return spec_decode_bad(d, at, j, "true or false");
-        *ret = j->b;
-        return 0;
+        return json_to_bool(j, ret) ? 0 : spec_decode_bad(d, at, j, "true or false");
 }
 
 static int bad_number(struct spec_decoder *d, const struct spec_field *f, const struct json *j,
