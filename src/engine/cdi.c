@@ -139,10 +139,14 @@ static int apply_edits(struct cdi *c, const struct json *edits, struct err *e)
 
 /* ---- files ---- */
 
-static int look_in(struct cdi *c, const struct json *j, struct err *e)
+static int look_in(struct cdi *c, const char *text, size_t n, struct err *e)
 {
-        const struct json *devices = json_get(j, "devices");
+        struct json *j = arena_new(c->a, struct json);
+        const struct json *devices;
 
+        if (json_parse(c->a, text, n, NULL, j, NULL) < 0)
+                return err_set(e, ERR_INVALID, "\"%s\" is no JSON", c->path);
+        devices = json_get(j, "devices");
         if (!str_eq(json_str(json_get(j, "kind"), ""), c->want.kind))
                 return 0;
         for (uint32_t i = 0; is_list(devices) && i < devices->n; i++) {
@@ -161,17 +165,12 @@ static int look_in(struct cdi *c, const struct json *j, struct err *e)
 static int read_spec(struct cdi *c, int dir, const char *name, struct err *e)
 {
         AUTO_FREE char *text = NULL;
-        struct json *j = arena_new(c->a, struct json);
-        const char *kept;
         size_t len;
         int r = fd_read_regular_at(dir, name, CDI_MAX, &text, &len);
 
         if (r < 0)
                 return err_sys(e, r, "cannot read \"%s\"", c->path);
-        kept = arena_strndup(c->a, text, len);
-        if (json_parse(c->a, kept, len, NULL, j, NULL) < 0)
-                return err_set(e, ERR_INVALID, "\"%s\" is no JSON", c->path);
-        return look_in(c, j, e);
+        return look_in(c, text, len, e);
 }
 
 static bool ends(const char *name, const char *with)
@@ -199,15 +198,28 @@ static int look_below(struct cdi *c, const char *path, struct err *e)
         return r;
 }
 
+static struct cdi_name split_name(struct arena *a, const char *name)
+{
+        const char *eq = strchr(name, '=');
+
+        return (struct cdi_name){ arena_strndup(a, name, (size_t)(eq - name)),
+                                  arena_strdup(a, eq + 1) };
+}
+
+bool cdi_add_text(struct arena *a, const char *name, const char *text, size_t n, struct devices *d,
+                  struct mounts *m, struct err *e)
+{
+        struct cdi c = { .a = a, .d = d, .m = m, .want = split_name(a, name), .path = "the file" };
+
+        return look_in(&c, text, n, e) == 0 && c.found;
+}
+
 int cdi_add(struct arena *a, const char *name, struct devices *d, struct mounts *m, struct err *e)
 {
         /* What is made at run time wins over what is installed. */
         static const char *const places[] = { "/var/run/cdi", "/etc/cdi" };
-        const char *eq = strchr(name, '=');
-        struct cdi c = { .a = a, .d = d, .m = m };
+        struct cdi c = { .a = a, .d = d, .m = m, .want = split_name(a, name) };
 
-        c.want.kind = arena_strndup(a, name, (size_t)(eq - name));
-        c.want.device = arena_strdup(a, eq + 1);
         for (size_t i = 0; i < ARRAY_SIZE(places) && !c.found; i++)
                 if (look_below(&c, places[i], e) < 0)
                         return err_in(e, "--device \"%s\"", name);

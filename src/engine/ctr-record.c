@@ -97,8 +97,8 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
         struct ctr c = { .record = j };
         int64_t n = 0;
 
-        if (json_parse(a, text, strlen(text), NULL, j, NULL) < 0)
-                return err_set(e, ERR_INTERNAL, "container.json is no JSON");
+        if (json_parse(a, text, strlen(text), NULL, j, NULL) < 0 || j->type != JSON_OBJECT)
+                return err_set(e, ERR_INTERNAL, "container.json is no JSON object");
         c.id = json_str(json_get(j, "id"), "");
         c.name = json_str(json_get(j, "name"), "");
         json_to_i64(json_get(j, "created"), &c.created_ns);

@@ -44,6 +44,9 @@ int devices_add(struct arena *a, struct devices *d, const char *host, const char
                 const char *access, struct err *e);
 /* "vendor.com/class=name" */
 bool cdi_is_name(const char *text);
+/* What the text of a CDI file says of it; false: nothing, or it can't be. Fuzzed. */
+bool cdi_add_text(struct arena *a, const char *name, const char *text, size_t n, struct devices *d,
+                  struct mounts *m, struct err *e);
 /* What the CDI files of /etc/cdi and /var/run/cdi say of it. cdi.c */
 int cdi_add(struct arena *a, const char *name, struct devices *d, struct mounts *m, struct err *e);
 

@@ -53,12 +53,7 @@ static bool next_field(const char **at, const char *end, const char **name, size
         return true;
 }
 
-struct entry {
-        char time[LOG_TIME_CAP];
-        struct log_record r;
-};
-
-static void take_time(const char *value, size_t n, struct entry *e)
+static void take_time(const char *value, size_t n, char time[LOG_TIME_CAP], struct log_record *r)
 {
         char text[24] = "";
         int64_t us = 0;
@@ -66,13 +61,13 @@ static void take_time(const char *value, size_t n, struct entry *e)
         struct tm tm;
 
         memcpy(text, value, MIN(n, sizeof text - 1));
-        if (str_to_i64(text, &us) < 0)
+        if (str_to_i64(text, &us) < 0 || us < 0 || us > INT64_MAX / 1000)
                 return;
         t = (struct timespec){ us / 1000000, us % 1000000 * 1000 };
-        e->r.time_ns = us * 1000;
+        r->time_ns = us * 1000;
         gmtime_r(&t.tv_sec, &tm);
-        n = strftime(e->time, sizeof e->time, "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(e->time + n, sizeof e->time - n, ".%09ldZ", t.tv_nsec);
+        n = strftime(time, LOG_TIME_CAP, "%Y-%m-%dT%H:%M:%S", &tm);
+        snprintf(time + n, LOG_TIME_CAP - n, ".%09ldZ", t.tv_nsec);
 }
 
 static bool is(const char *name, size_t n, const char *wanted)
@@ -80,26 +75,27 @@ static bool is(const char *name, size_t n, const char *wanted)
         return n == strlen(wanted) && memcmp(name, wanted, n) == 0;
 }
 
-/* From *at to the blank line that ends an entry; false: it is not whole yet. */
-static bool next_entry(const char **at, const char *end, struct entry *ret)
+/* To the blank line that ends it. */
+bool log_export_read(const char **at, const char *end, char time[LOG_TIME_CAP],
+                     struct log_record *ret)
 {
         const char *here = *at, *name, *value;
         size_t name_len, len;
 
-        *ret = (struct entry){ .r = { .text = "" } };
-        ret->r.time = ret->time;
+        *ret = (struct log_record){ .text = "", .time = time };
+        *time = 0;
         while (here < end && *here != '\n') {
                 if (!next_field(&here, end, &name, &name_len, &value, &len))
                         return false;
                 if (is(name, name_len, "__REALTIME_TIMESTAMP"))
-                        take_time(value, len, ret);
+                        take_time(value, len, time, ret);
                 else if (is(name, name_len, "PRIORITY"))
-                        ret->r.stream = len == 1 && *value == '3' ? LOG_STDERR : LOG_STDOUT;
+                        ret->stream = len == 1 && *value == '3' ? LOG_STDERR : LOG_STDOUT;
                 else if (is(name, name_len, "CONTAINER_PARTIAL_MESSAGE"))
-                        ret->r.partial = true;
+                        ret->partial = true;
                 else if (is(name, name_len, "MESSAGE")) {
-                        ret->r.text = value;
-                        ret->r.len = len;
+                        ret->text = value;
+                        ret->len = len;
                 }
         }
         if (here == end)
@@ -151,11 +147,12 @@ static int start(const struct log_query *q, pid_t *ret_pid, struct err *e)
 static int put_entries(const struct log_query *q, struct buf *b)
 {
         const char *at = buf_str(b), *end = at + b->len;
-        struct entry entry;
+        char time[LOG_TIME_CAP];
+        struct log_record record;
         int r = 0;
 
-        while (r == 0 && next_entry(&at, end, &entry))
-                r = q->put(q->ctx, &entry.r);
+        while (r == 0 && log_export_read(&at, end, time, &record))
+                r = q->put(q->ctx, &record);
         b->len = (size_t)(end - at);
         if (b->s)
                 memmove(b->s, at, b->len);

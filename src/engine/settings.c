@@ -136,19 +136,15 @@ static void set_given(struct arena *a, struct strings *env, const char *text)
         remove_name(env, text);
 }
 
-/* Lines "NAME=VALUE" or "NAME"; empty ones and those that begin with '#' are comments. */
-static int read_env_file(struct arena *a, struct strings *env, const char *path, struct err *e)
+int settings_env_text(struct arena *a, const char *path, const char *text, size_t n,
+                      struct strings *env, struct err *e)
 {
-        AUTO_FREE char *text = NULL;
-        const char *at, *line;
+        const char *at = text, *line;
         size_t len;
-        int r = fd_read_file_at(AT_FDCWD, path, ENV_FILE_MAX, &text, &len);
 
-        if (r < 0)
-                return err_sys(e, r, "--env-file: cannot read \"%s\"", path);
-        if (memchr(text, 0, len))
+        if (memchr(text, 0, n))
                 return err_set(e, ERR_INVALID, "--env-file: \"%s\" is no text file", path);
-        for (at = text; str_next(&at, '\n', &line, &len);) {
+        while (str_next(&at, '\n', &line, &len)) {
                 const char *variable = arena_strndup(a, line, len);
 
                 variable += strspn(variable, " \t");
@@ -160,6 +156,16 @@ static int read_env_file(struct arena *a, struct strings *env, const char *path,
                 set_given(a, env, variable);
         }
         return 0;
+}
+
+static int read_env_file(struct arena *a, struct strings *env, const char *path, struct err *e)
+{
+        AUTO_FREE char *text = NULL;
+        size_t len;
+        int r = fd_read_file_at(AT_FDCWD, path, ENV_FILE_MAX, &text, &len);
+
+        return r < 0 ? err_sys(e, r, "--env-file: cannot read \"%s\"", path)
+                     : settings_env_text(a, path, text, len, env, e);
 }
 
 int settings_env(struct arena *a, const struct strings *given, const struct strings *files,

@@ -32,6 +32,10 @@ int settings_merge(struct arena *a, const struct sandbox *s, const struct image_
  * passes on ours, or removes it. */
 int settings_env(struct arena *a, const struct strings *given, const struct strings *files,
                  struct strings *env, struct err *e);
+/* What --env-file path has: lines "NAME=VALUE" or "NAME"; empty ones and those that begin with '#'
+ * are comments. text has a NUL behind its n bytes. Fuzzed. */
+int settings_env_text(struct arena *a, const char *path, const char *text, size_t n,
+                      struct strings *env, struct err *e);
 /* text with $NAME and ${NAME} replaced by what env has of them, or by nothing; in a. */
 const char *settings_expand(struct arena *a, const char *text, const struct strings *env);
 /* Appends one; grows by doubling from any list made only with it. */

@@ -49,13 +49,14 @@ bool user_line(struct arena *a, const char *db, const char *name, const char *re
         return false;
 }
 
-static int find_group(struct arena *a, int root, const char *name, uint32_t *ret, struct err *e)
+static int find_group(struct arena *a, const char *group, const char *name, uint32_t *ret,
+                      struct err *e)
 {
         const char *f[USER_FIELDS];
 
         if (str_to_u32(name, ret) == 0)
                 return 0;
-        if (!user_line(a, user_db(a, root, "etc/group"), name, f))
+        if (!user_line(a, group, name, f))
                 return err_set(e, ERR_NOT_FOUND, "no group \"%s\" in the root's /etc/group", name);
         return str_to_u32(f[2], ret) < 0
                        ? err_set(e, ERR_INVALID, "group \"%s\" has no number", name)
@@ -107,8 +108,8 @@ static void find_memberships(struct arena *a, const char *db, const char *name, 
         }
 }
 
-int user_find(struct arena *a, int root, const char *text, const struct strings *add,
-              struct user *ret, struct err *e)
+int user_find_in(struct arena *a, const char *passwd, const char *group, const char *text,
+                 const struct strings *add, struct user *ret, struct err *e)
 {
         const char *colon = strchr(text, ':'), *f[USER_FIELDS];
         const char *f_group[USER_FIELDS],
@@ -119,25 +120,24 @@ int user_find(struct arena *a, int root, const char *text, const struct strings 
         *ret = (struct user){ .home = "/", .gids = groups.v };
         if (str_empty(name))
                 name = "0";
-        known = user_line(a, user_db(a, root, "etc/passwd"), name, f);
+        known = user_line(a, passwd, name, f);
         if (str_to_u32(known ? f[2] : name, &ret->uid) < 0)
                 return err_set(e, ERR_NOT_FOUND, "no user \"%s\" in the root's /etc/passwd", name);
         if (known && str_to_u32(f[3], &ret->gid) < 0)
                 ret->gid = 0;
         if (known && *f[5])
                 ret->home = f[5];
-        if (colon && colon[1] && find_group(a, root, colon + 1, &ret->gid, e) < 0)
+        if (colon && colon[1] && find_group(a, group, colon + 1, &ret->gid, e) < 0)
                 return -1;
         ret->known = known;
-        ret->group_known = user_line(a, user_db(a, root, "etc/group"),
-                                     arena_printf(a, "%u", ret->gid), f_group);
+        ret->group_known = user_line(a, group, arena_printf(a, "%u", ret->gid), f_group);
         add_group(&groups, ret->gid);
         if (known && !(colon && colon[1]))
-                find_memberships(a, user_db(a, root, "etc/group"), f[0], &groups);
+                find_memberships(a, group, f[0], &groups);
         for (size_t i = 0; i < add->n; i++) {
                 uint32_t gid;
 
-                if (find_group(a, root, add->v[i], &gid, e) < 0)
+                if (find_group(a, group, add->v[i], &gid, e) < 0)
                         return err_in(e, "--group-add");
                 add_group(&groups, gid);
         }
@@ -145,27 +145,37 @@ int user_find(struct arena *a, int root, const char *text, const struct strings 
         return 0;
 }
 
-uint32_t user_largest(int root, uint32_t most)
+int user_find(struct arena *a, int root, const char *text, const struct strings *add,
+              struct user *ret, struct err *e)
 {
-        static const char *const files[] = { "etc/passwd", "etc/group" };
-        AUTO_ARENA a = { 0 };
+        return user_find_in(a, user_db(a, root, "etc/passwd"), user_db(a, root, "etc/group"), text,
+                            add, ret, e);
+}
+
+uint32_t user_largest_in(const char *db, uint32_t most)
+{
+        const char *line;
         uint32_t largest = 0;
+        size_t len;
 
-        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-                const char *lines = user_db(&a, root, files[i]), *line;
-                size_t len;
+        while (str_next(&db, '\n', &line, &len)) {
+                const char *second = memchr(line, ':', len), *third;
+                unsigned long id;
 
-                while (str_next(&lines, '\n', &line, &len)) {
-                        const char *second = memchr(line, ':', len), *third;
-                        unsigned long id;
-
-                        third = second ? strchr(second + 1, ':') : NULL;
-                        if (!third || third >= line + len)
-                                continue;
-                        id = strtoul(third + 1, NULL, 10);
-                        if (id > largest && id <= most)
-                                largest = (uint32_t)id;
-                }
+                third = second ? strchr(second + 1, ':') : NULL;
+                if (!third || third >= line + len)
+                        continue;
+                id = strtoul(third + 1, NULL, 10);
+                if (id > largest && id <= most)
+                        largest = (uint32_t)id;
         }
         return largest;
+}
+
+uint32_t user_largest(int root, uint32_t most)
+{
+        AUTO_ARENA a = { 0 };
+
+        return MAX(user_largest_in(user_db(&a, root, "etc/passwd"), most),
+                   user_largest_in(user_db(&a, root, "etc/group"), most));
 }

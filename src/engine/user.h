@@ -31,5 +31,9 @@ bool user_line(struct arena *a, const char *db, const char *name, const char *re
  * or number. */
 int user_find(struct arena *a, int root, const char *text, const struct strings *add,
               struct user *ret, struct err *e);
+/* The same by the texts of those files; pure, and fuzzed. */
+int user_find_in(struct arena *a, const char *passwd, const char *group, const char *text,
+                 const struct strings *add, struct user *ret, struct err *e);
 /* The largest id of etc/passwd and etc/group that is at most `most`; 0 where there is none. */
 uint32_t user_largest(int root, uint32_t most);
+uint32_t user_largest_in(const char *db, uint32_t most);

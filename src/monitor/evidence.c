@@ -45,18 +45,29 @@ void evidence_place(const struct evidence *v, int dir)
         (void)r;
 }
 
+bool evidence_life_read(const char *text, const char *boot, int64_t *ret_started_ns,
+                        bool *ret_machine)
+{
+        char *colon;
+        int64_t started = strtoll(text, &colon, 10);
+
+        if (colon == text || *colon != ':')
+                return false;
+        *ret_started_ns = started;
+        *ret_machine = !str_eq(colon + 1, boot);
+        return true;
+}
+
 bool evidence_underway(int dir, int64_t *ret_started_ns, bool *ret_machine)
 {
-        char text[64], boot[BOOT_ID_CAP], *colon;
+        char text[64], boot[BOOT_ID_CAP];
         ssize_t n = readlinkat(dir, LIFE, text, sizeof text - 1);
 
         if (n <= 0)
                 return false;
         text[n] = 0;
-        *ret_started_ns = strtoll(text, &colon, 10);
         boot_id(boot);
-        *ret_machine = *colon == ':' && !str_eq(colon + 1, boot);
-        return true;
+        return evidence_life_read(text, boot, ret_started_ns, ret_machine);
 }
 
 void evidence_lost(struct evidence *v, int dir)

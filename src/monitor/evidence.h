@@ -70,6 +70,9 @@ void evidence_done(struct evidence *v);
 /* Numbers of the records that are there, ascending. Returns how many, at most EVIDENCE_KEPT. */
 int evidence_list(int dir, unsigned ret[EVIDENCE_KEPT]);
 
+/* What exits/life says: "STARTED:BOOT". Pure, and fuzzed. */
+bool evidence_life_read(const char *text, const char *boot, int64_t *ret_started_ns,
+                        bool *ret_machine);
 /* Which lines of the kernel's log are about this container: picks from one record
  * ("6,123,456,-;text"). Pure. victim: a pid that an earlier line named, updated; start with 0. */
 bool evidence_kernel_line(const char *record, const char *cgroup_path, pid_t init, pid_t *victim);

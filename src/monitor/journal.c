@@ -14,8 +14,6 @@
 #include "base/fd.h"
 #include "codec/json.h"
 
-#define LINE_MAX_BYTES 8192
-
 /* The file at its name, locked: another writer may have renamed it while we waited. */
 static int open_locked(int dir)
 {
@@ -34,29 +32,56 @@ static int open_locked(int dir)
         return -EBUSY;
 }
 
-/* The number of the last whole line; cuts off a torn one after it. */
+/* Of one line; false: it has none, for a power cut may leave zeros where a line was to be. */
+static bool line_number(const char *line, size_t n, uint64_t *ret)
+{
+        static const char key[] = "{\"seq\":";
+        uint64_t v = 0;
+
+        if (n < sizeof key || memcmp(line, key, sizeof key - 1) != 0)
+                return false;
+        for (size_t i = sizeof key - 1; i < n && line[i] >= '0' && line[i] <= '9'; i++)
+                if (__builtin_mul_overflow(v, 10, &v) ||
+                    __builtin_add_overflow(v, line[i] - '0', &v))
+                        return false;
+        *ret = v;
+        return v > 0;
+}
+
+size_t journal_whole(const char *tail, size_t n, uint64_t *ret)
+{
+        const char *end = memrchr(tail, '\n', n), *line;
+        size_t whole = end ? (size_t)(end + 1 - tail) : 0;
+
+        for (; end; end = line) {
+                line = memrchr(tail, '\n', (size_t)(end - tail));
+                if (line_number(line ? line + 1 : tail, (size_t)(end - (line ? line + 1 : tail)),
+                                ret))
+                        break;
+        }
+        return whole;
+}
+
+/* The number of the last event; cuts off a torn line, or the zeros that a power cut left. */
 static int last_number(int fd, off_t size, uint64_t *ret)
 {
-        char tail[LINE_MAX_BYTES + 1], *end, *line;
-        off_t from = MAX(size - LINE_MAX_BYTES, (off_t)0);
-        ssize_t n = pread(fd, tail, LINE_MAX_BYTES, from);
+        char tail[2 * JOURNAL_LINE_MAX]; /* so that each line is whole in one of them */
+        off_t keep = 0;
 
         *ret = 0;
-        if (n < 0)
-                return -errno;
-        tail[n] = 0;
-        end = memrchr(tail, '\n', (size_t)n);
-        if (!end || end + 1 != tail + n)
-                if (ftruncate(fd, end ? from + (end + 1 - tail) : 0) < 0)
+        for (off_t from = size; from > 0 && *ret == 0;) {
+                ssize_t n;
+                size_t whole;
+
+                from = MAX(from - JOURNAL_LINE_MAX, (off_t)0);
+                n = pread(fd, tail, sizeof tail, from);
+                if (n < 0)
                         return -errno;
-        if (!end)
-                return 0;
-        *end = 0;
-        line = memrchr(tail, '\n', (size_t)(end - tail));
-        line = strstr(line ? line : tail, "\"seq\":");
-        if (line)
-                *ret = strtoull(line + 6, NULL, 10);
-        return 0;
+                whole = journal_whole(tail, (size_t)n, ret);
+                if (whole && keep == 0)
+                        keep = from + (off_t)whole;
+        }
+        return keep < size && ftruncate(fd, keep) < 0 ? -errno : 0;
 }
 
 static void put_event(const struct event *event, uint64_t seq, struct buf *out)
@@ -100,7 +125,7 @@ int journal_append(int dir, const struct event *event)
                         return fd;
         }
         put_event(event, seq + 1, &line);
-        if (line.len > LINE_MAX_BYTES)
+        if (line.len > JOURNAL_LINE_MAX)
                 return -E2BIG;
         return fd_write_all(fd, line.s, line.len);
 }

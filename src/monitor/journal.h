@@ -15,6 +15,7 @@
 #include "base/value.h"
 
 #define JOURNAL_MAX (4u << 20)
+#define JOURNAL_LINE_MAX 8192
 
 struct event {
         uint64_t seq;    /* given by journal_append() */
@@ -22,5 +23,8 @@ struct event {
         const char *type, *action, *id, *name;
         struct key_values attributes;
 };
+/* Of the journal's end: how many bytes are whole lines, and the number of the last event among
+ * them (untouched where there is none). Pure, and fuzzed. */
+size_t journal_whole(const char *tail, size_t n, uint64_t *ret);
 /* dir: a descriptor of the directory of `journal`. 0 or -errno. */
 int journal_append(int dir, const struct event *event);

@@ -70,6 +70,14 @@ static uint64_t number(const struct json *j, const char *name)
         return v;
 }
 
+/* A number that is none of a process is 0: nobody is to be killed by mistake. */
+static pid_t pid(const struct json *j, const char *name)
+{
+        uint64_t v = number(j, name);
+
+        return v > INT32_MAX ? 0 : (pid_t)v;
+}
+
 static int name_index(const struct json *j, const char *member, const char *const *names, size_t n)
 {
         int i = str_index(names, n, json_str(json_get(j, member), ""));
@@ -84,9 +92,9 @@ static void fill(const struct json *j, struct monitor_state *s)
                                                     MONITOR_STATUS_MAX);
         s->health =
                 (enum health_status)name_index(j, "health", health_status_names, HEALTH_STATUS_MAX);
-        s->pid = (pid_t)number(j, "pid");
+        s->pid = pid(j, "pid");
         s->pid_start = number(j, "pidStart");
-        s->monitor = (pid_t)number(j, "monitor");
+        s->monitor = pid(j, "monitor");
         s->monitor_start = number(j, "monitorStart");
         s->started_ns = (int64_t)number(j, "started");
         s->finished_ns = (int64_t)number(j, "finished");
@@ -98,21 +106,30 @@ static void fill(const struct json *j, struct monitor_state *s)
         snprintf(s->error, sizeof s->error, "%s", json_str(json_get(j, "error"), ""));
 }
 
-int monitor_state_load(int dir, const char *path, struct monitor_state *ret)
+int monitor_state_read(const char *text, size_t n, struct monitor_state *ret)
 {
         AUTO_ARENA a = { 0 };
         struct monitor_state s = { 0 };
+        struct json j;
+
+        if (json_parse(&a, text, n, NULL, &j, NULL) < 0)
+                return -EBADMSG;
+        fill(&j, &s);
+        *ret = s;
+        return 0;
+}
+
+int monitor_state_load(int dir, const char *path, struct monitor_state *ret)
+{
+        struct monitor_state s;
         struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
         AUTO_FD int fd = openat(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         char text[2048];
-        struct json j;
         ssize_t n = fd < 0 ? -errno : fd_read_text(fd, text, sizeof text);
+        int r = n < 0 ? (int)n : monitor_state_read(text, (size_t)n, &s);
 
-        if (n < 0)
-                return (int)n;
-        if (json_parse(&a, text, (size_t)n, NULL, &j, NULL) < 0)
-                return -EBADMSG;
-        fill(&j, &s);
+        if (r < 0)
+                return r;
         *ret = s;
         if (s.status == MONITOR_EXITED)
                 return 0;

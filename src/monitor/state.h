@@ -46,6 +46,8 @@ struct monitor_state {
 /* run: a descriptor of the run directory. *held: the file with the lock, -1 at first; the caller's,
  * who never opens it otherwise. 0 or -errno. Allocates nothing. */
 int monitor_state_save(int run, const struct monitor_state *s, int *held);
+/* Its text; pure, and fuzzed. -EBADMSG. */
+int monitor_state_read(const char *text, size_t n, struct monitor_state *ret);
 /* 1: the monitor lives, and so this holds; 0: it is dead (also where pid 0), *ret is the last it
  * said; -ENOENT: none was there; -EBADMSG. */
 int monitor_state_load(int dir, const char *path, struct monitor_state *ret);

@@ -149,8 +149,11 @@ static void resize(const struct streams *s, const char *data, size_t n)
 static void client_packet(struct streams *s, struct streams_client *c)
 {
         char packet[WIRE_PACKET_MAX];
-        ssize_t n = recv(c->sock, packet, sizeof packet, MSG_DONTWAIT);
+        ssize_t n;
 
+        if (s->typed_len)
+                return; /* another client's came first: this one's waits in its socket */
+        n = recv(c->sock, packet, sizeof packet, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
         if (n <= 0) {

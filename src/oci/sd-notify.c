@@ -77,24 +77,31 @@ static int connect_host(const char *path)
         return TAKE_FD(sock);
 }
 
-/* Sends on what the manager should hear; true once READY=1 has been sent. Pids inside mean nothing
- * outside, so MAINPID is ours to say. */
-static bool forward(int host, char *text, pid_t init, bool all)
+bool sd_notify_read(const char *text, bool all, struct buf *to)
 {
-        AUTO_BUF out = { 0 };
         bool ready = false;
-        const char *at = text, *line;
+        const char *line;
         size_t n;
 
-        while (str_next(&at, '\n', &line, &n)) {
+        while (str_next(&text, '\n', &line, &n)) {
                 bool is_ready = n == 7 && strncmp(line, "READY=1", 7) == 0;
 
                 ready |= is_ready;
                 if (n == 0 || strncmp(line, "MAINPID=", MIN(n, (size_t)8)) == 0)
                         continue;
                 if (is_ready || all)
-                        buf_printf(&out, "%.*s\n", (int)n, line);
+                        buf_printf(to, "%.*s\n", (int)n, line);
         }
+        return ready;
+}
+
+/* Sends on what the manager should hear, with the pid as it is outside; true once READY=1 has been
+ * sent. */
+static bool forward(int host, const char *text, pid_t init, bool all)
+{
+        AUTO_BUF out = { 0 };
+        bool ready = sd_notify_read(text, all, &out);
+
         if (ready)
                 buf_printf(&out, "MAINPID=%d\n", init);
         if (out.len && send(host, out.s, out.len, MSG_NOSIGNAL) < 0)

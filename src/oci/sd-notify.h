@@ -2,6 +2,9 @@
  * manager only once the container is ready. */
 #pragma once
 
+#include <stdbool.h>
+
+#include "base/buf.h"
 #include "base/err.h"
 
 struct container;
@@ -16,6 +19,10 @@ int sd_notify_make(struct container *c, struct err *e);
 /* A bound socket to receive on, in <state>/notify; -1 with e. To be called before init may
  * start. */
 int sd_notify_listen(struct container *c, struct err *e);
+/* Of a container's message (ended by a NUL): whether it says READY=1. to gets the lines that the
+ * manager should hear: pids inside mean nothing outside, so MAINPID is not among them; without all
+ * READY=1 alone. Pure, and fuzzed. */
+bool sd_notify_read(const char *text, bool all, struct buf *to);
 /* Forwards READY=1 (with MAINPID) to the host's socket, until ready or init (pidfd) has gone; with
  * all, goes on forwarding other messages until then. */
 int sd_notify_relay(struct container *c, int sock, int pidfd, bool all, struct err *e);

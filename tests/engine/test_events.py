@@ -50,6 +50,28 @@ def test_stream_over_a_rotation(engine):
     engine("rm", "n3").ok()
 
 
+def test_what_a_power_cut_left(engines):
+    """Zeros where lines were to be, or a torn line: what was before stays, and its numbers go on."""
+    engine = engines()
+    id = engine("create", "--name", "web", IMAGE).ok().out.strip()
+    journal = engine.root / "events" / "journal"
+    before = journal.read_text()
+    last = json.loads(before.splitlines()[-1])["seq"]
+    for rest in (b"\0" * 20000, b'{"seq":7,"time":', b"\0" * 100 + b"\n" + b"\0" * 9000):
+        with open(journal, "ab") as to:
+            to.write(rest)
+        engine("rename", "web", "bew").ok()
+        engine("rename", "bew", "web").ok()
+        last += 2
+        lines = journal.read_bytes().splitlines()
+        assert journal.read_text().startswith(before) and json.loads(lines[-1])["seq"] == last
+        assert json.loads(lines[-2])["seq"] == last - 1
+    past = engine("events", "--no-stream", "--filter", f"container={id}", "--format", "{{.Action}}").ok().out.split()
+    assert past == ["create"] + ["rename"] * 6
+    engine("rm", "web").ok()
+    journal.write_bytes(b"\n".join(line for line in journal.read_bytes().splitlines() if line[:1] == b"{") + b"\n")
+
+
 def test_ends_with_its_reader(engine):
     stream = engine.popen("events", stdout=subprocess.PIPE)
     stream.stdout.close()
