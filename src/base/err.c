@@ -42,6 +42,7 @@ enum err_code err_code_of(int sys)
                 return ERR_UNSUPPORTED;
         case ENOMEM:
         case ENOSPC:
+        case EDQUOT:
         case EMFILE:
         case ENFILE:
         case E2BIG:

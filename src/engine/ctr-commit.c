@@ -276,6 +276,7 @@ int ctr_commit(struct engine *g, struct arena *a, const struct ctr *c,
         r = commit_leased(&m, ret, e);
         store_lease_end(g->store, lease);
         if (r < 0) {
+                store_full_hint(g->store, e);
                 store_collect(g->store, 0, NULL, NULL);
                 return err_in(e, "cannot commit container \"%s\"", c->name);
         }

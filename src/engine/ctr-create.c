@@ -147,7 +147,7 @@ static int mount_root(struct run *r, struct err *e)
         if (mkdirat(r->workspace.dir, "upper", 0755) < 0 ||
             mkdirat(r->workspace.dir, "work", 0700) < 0 ||
             mkdirat(r->workspace.dir, "rootfs", 0755) < 0)
-                return err_sys(e, errno, "cannot make the container's directories");
+                return err_sys(e, errno, "cannot make directories in \"%s\"", r->workspace.path);
         AUTO_FD int upper = openat(r->workspace.dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         AUTO_FD int work = openat(r->workspace.dir, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct snapshot n = { .layers = &r->image.layers,
@@ -480,6 +480,7 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
         status = steps_make(&c.run, create_steps, &n, e);
         if (status < 0) {
                 steps_undo(&c.run, create_steps, n);
+                store_full_hint(g->store, e);
         } else {
                 release_image(&c.run);
                 ctr_event(g, &c.ctr, "create", NULL, NULL);

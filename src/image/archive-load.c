@@ -267,6 +267,8 @@ int archive_load(struct store *s, struct arena *a, int input, const struct archi
                 l.members = src.members;
                 r = load_all(&l, ret, ret_n, e);
         }
+        if (r < 0)
+                store_full_hint(s, e);
         source_close(s, &src);
         store_lease_end(s, lease);
         if (r < 0) /* layers of an image that is not to be */

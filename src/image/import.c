@@ -99,7 +99,9 @@ int image_import(struct store *s, struct arena *a, int input, const struct impor
                 return -1;
         r = add(s, a, input, o, log, ret, e);
         store_lease_end(s, lease);
-        if (r < 0)
+        if (r < 0) {
+                store_full_hint(s, e);
                 store_collect(s, 0, NULL, NULL);
+        }
         return r;
 }

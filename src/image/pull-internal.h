@@ -82,9 +82,6 @@ int work_commit(struct work *w, const struct layer_job *job, const struct string
 /* Kills, and lets go of the stage: with keep its spool stays for the next try. */
 void work_abandon(struct work *w, bool keep);
 
-/* Whether an error says that there is no more room, so that keeping a spool would keep it full. */
-bool pull_is_full(const struct err *e);
-
 /* ---- the rest ---- */
 
 /* Brings in every layer of c that is missing: pull, and load. ret: one for each diffID. */

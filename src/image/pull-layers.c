@@ -315,9 +315,8 @@ static int row_failed(const struct run *r, const struct row *w, struct err *e)
 {
         const struct pull_source *s = r->pull->source;
 
-        if (pull_is_full(e))
-                err_hint(e, "`berth system prune` makes room.");
-        else if (!w->bad && !s)
+        store_full_hint(r->pull->store, e);
+        if (!w->bad && !s)
                 err_hint(e, "Pull again: it goes on from where it stopped.");
         return s ? err_in(e, "layer %zu (%s)", w->place + 1, s->names[w->place])
                  : err_in(e, "layer %s", w->blob->digest);
@@ -533,7 +532,7 @@ static int transfer(struct run *r, struct err *e)
 static void abandon(struct run *r, const struct err *e)
 {
         for (size_t i = 0; i < r->n; i++)
-                work_abandon(&r->rows[i].work, !r->rows[i].bad && !pull_is_full(e));
+                work_abandon(&r->rows[i].work, !r->rows[i].bad && !store_is_full(e));
 }
 
 /* ---- around it ---- */

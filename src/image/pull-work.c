@@ -144,11 +144,6 @@ void work_abandon(struct work *w, bool keep)
         work_init(w, w->store, w->log);
 }
 
-bool pull_is_full(const struct err *e)
-{
-        return e->sys == ENOSPC || e->sys == EDQUOT;
-}
-
 /* The keys of the first n layers, as they lie in the store. */
 static int keys_below(struct store *s, struct arena *a, const struct strings *diff_ids, size_t n,
                       struct strings *ret, struct err *e)

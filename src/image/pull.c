@@ -361,6 +361,8 @@ static int pull_reference(struct pull *p, struct image *ret, bool *ret_changed, 
                 *ret = local;
                 return 0;
         }
+        if (rc < 0)
+                store_full_hint(p->store, e);
         return rc < 0 ? err_in(e, "cannot pull \"%s\"", p->name) : 0;
 }
 

@@ -230,7 +230,7 @@ int store_tag(struct store *s, const char *name, const char *digest, struct err 
                 err_set(e, ERR_NOT_FOUND, "image %s is not in the store", digest);
         if (known <= 0 || write_ref(s, name, digest, e) < 0) {
                 store_abort(s);
-                return -1;
+                return store_full_hint(s, e);
         }
         return store_commit(s, 1u << SUB_REFS, e);
 }

@@ -30,6 +30,15 @@ static int lock_file(int dir, const char *name, bool nowait)
         }
 }
 
+/* While it is held: who waits for it finds that it is not at that name any more. */
+static void unlock_file(int dir, const char *name)
+{
+        char path[96];
+
+        snprintf(path, sizeof path, "%s.lock", name);
+        unlinkat(dir, path, 0);
+}
+
 static bool name_ok(const char *name)
 {
         size_t n = strlen(name);
@@ -53,8 +62,11 @@ int stage_open(struct store *s, const char *name, bool nowait, struct stage *ret
         if (r < 0)
                 return err_sys(e, r, "cannot lock the stage \"%s\"", name);
         AUTO_FD int lock = r;
-        if (mkdirat(top, name, 0700) < 0 && errno != EEXIST)
-                return err_sys(e, errno, "cannot make the stage \"%s\"", name);
+        if (mkdirat(top, name, 0700) < 0 && errno != EEXIST) {
+                err_sys(e, errno, "cannot make the stage \"%s\"", name);
+                unlock_file(top, name);
+                return -1;
+        }
         AUTO_FD int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (dir < 0)
                 return err_sys(e, errno, "cannot open the stage \"%s\"", name);
@@ -77,11 +89,8 @@ void stage_keep(struct store *s, struct stage *g)
 
 static void stage_used(struct store *s, struct stage *g)
 {
-        char path[96];
-
-        snprintf(path, sizeof path, "%s.lock", g->name);
         if (s->sub[SUB_STAGE] >= 0)
-                unlinkat(s->sub[SUB_STAGE], path, 0);
+                unlock_file(s->sub[SUB_STAGE], g->name);
         let_go(g);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/path.h"
@@ -125,6 +126,8 @@ int store_open(const char *root, const struct log *log, struct store **ret, stru
                 s->sub[i] = -1;
         if (open_root(s, root, e) < 0 || open_lock(s, e) < 0) {
                 store_close(s);
+                if (e && store_is_full(e))
+                        err_hint(e, "Make room there, or use another place: --root DIR.");
                 return err_in(e, "store");
         }
         *ret = s;
@@ -154,6 +157,29 @@ int store_dir(const struct store *s)
 const char *store_path(const struct store *s)
 {
         return s->path;
+}
+
+bool store_is_full(const struct err *e)
+{
+        return e->sys == ENOSPC || e->sys == EDQUOT;
+}
+
+/* What `df` does not show: room for bytes, and none for names. Where a failure has given some back,
+ * a few are left. */
+static bool short_of_inodes(const struct store *s)
+{
+        struct statvfs v;
+
+        return fstatvfs(s->dir, &v) == 0 && v.f_files && v.f_favail <= v.f_files / 64 &&
+               v.f_bavail > v.f_blocks / 64;
+}
+
+int store_full_hint(const struct store *s, struct err *e)
+{
+        if (!e || !store_is_full(e))
+                return -1;
+        return err_hint(e, "`berth system prune` makes room in \"%s\"%s.", s->path,
+                        short_of_inodes(s) ? ", which is out of inodes" : "");
 }
 
 enum layer_backend store_backend(const struct store *s)

@@ -56,6 +56,11 @@ int store_open(const char *root, const struct log *log, struct store **ret, stru
 void store_close(struct store *s);    /* takes NULL */
 int store_dir(const struct store *s); /* O_PATH descriptor of its root; not the caller's to close */
 const char *store_path(const struct store *s); /* as an absolute path, for messages */
+/* Whether e says that there is no more room on a disk, or none for this user. */
+bool store_is_full(const struct err *e);
+/* Where it does, hints at what makes room, and in which store; for who has failed to add something.
+ * Returns -1. */
+int store_full_hint(const struct store *s, struct err *e);
 /* What new layers are: erofs for root where the kernel mounts it from a file (6.12), directories
  * otherwise; BERTH_LAYERS=erofs|directory overrides. */
 enum layer_backend store_backend(const struct store *s);

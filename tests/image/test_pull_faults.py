@@ -6,6 +6,7 @@ import collections
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -260,22 +261,120 @@ def used(berth):
     return int(kit.sh("du", "-s", "-B1", berth.root).stdout.split()[0])
 
 
+def says_full(failed, berth, image, verb="pull"):
+    """The error says what was about to be written, that there was no room for it, and what makes some where. What
+    that is, is chance: several layers are written at once."""
+    store = re.escape(str(berth.root))
+    write = "cannot (write|make|create|lock|flush|move|open) [^:]*(sha256:[0-9a-f]{64})?[^:]*"
+    digests, blobs = ("|".join(map(key, image.layers)) for key in (lambda l: l.digest, lambda l: "blobs/sha256/" +
+                                                                   l.digest.removeprefix("sha256:")))
+    record = f"image configuration: {write}|image manifest: {write}|" \
+             f'cannot (write|make) .*"{store}/(images|refs|berth.db|sources)[^:]*'
+    unpack = f"(cannot unpack blob '({digests})': )?{write}"
+    wanted = {"pull": f'cannot pull "[^"]*": (layer ({digests}): ({unpack})|{record})',
+              "load": f'cannot load "[^"]*": image "localhost/x:1": (layer [123] \\(({blobs})\\): ({unpack})|{record})',
+              "import": f"cannot import \"[^\"]*\": ({write}|{record})",
+              "tag": f'cannot write "{store}/refs/[0-9a-f]*"',
+              "create": f"cannot (write|make)( directories in)? \"{store}/(containers|records)[^:]*\"|"
+                        "cannot write the container's record|image \"[^\"]*\": cannot stack the image's layers"}
+    said = failed.err.strip().splitlines()[-2:]
+    assert re.fullmatch(f"berth: ({wanted[verb]}): no space left on device", said[0]), said
+    assert re.fullmatch(f'hint: `berth system prune` makes room in "{store}"(, which is out of inodes)?.', said[-1]), failed
+
+
+def fill(disk, kib):
+    """Takes all the room but kib KiB; the file that does."""
+    path = disk.path / "filler"
+    with open(path, "wb") as f:
+        with contextlib.suppress(OSError):  # what the file system keeps of it itself is more than it says
+            os.posix_fallocate(f.fileno(), 0, disk.free() - (kib << 10))
+    return path
+
+
+def fill_inodes(disk, n):
+    """Takes all the inodes but n; the directory with the files that do."""
+    path = disk.path / "fillers"
+    path.mkdir()
+    for i in range(os.statvfs(disk.path).f_favail - n):
+        (path / str(i)).touch()
+    return path
+
+
 class TestDisk:
-    def test_full(self, berths, disk, proxy, pulled, repo):
+    @pytest.mark.parametrize("backend", ["erofs", "directory"])
+    @pytest.mark.parametrize("megabytes", [6, 18, 24])
+    def test_full(self, berths, disk, proxy, pulled, repo, backend, megabytes):
         image, ref = pulled
-        small_disk = disk(24)
+        small_disk = disk(megabytes)
         berth = berths(small_disk.path / "b")
+        berth.env["BERTH_LAYERS"] = backend
+        berth("images").ok()
         free = small_disk.free()
-        failed = berth("pull", *proxy.flags, ref).failed(image.layers[0].digest, "no space left")
-        assert "prune" in failed.err
+        says_full(berth("pull", *proxy.flags, ref).failed(), berth, image)
         sound(berth)
         assert berth.staged() == [] and images(berth) == {}
         berth("system", "prune", "-af").ok()
-        assert kit.eventually(lambda: small_disk.free() > free - 2 * MB, 10)
+        assert kit.eventually(lambda: small_disk.free() > free - MB, 10)
         assert berth.layers() == []
         kit.Client(proxy.address).push(small("x"), f"{repo}:small")
         berth.pull(proxy, f"{repo}:small").ok()  # what fits still comes
         sound(berth)
+
+    def test_a_small_layer_finds_it_full(self, berths, disk, proxy, pulled):
+        """The big layer is still to come when a small one, beside it, has no room."""
+        image, ref = pulled
+        small_disk = disk(24)
+        berth = berths(small_disk.path / "b")
+        berth("images").ok()
+        proxy.fault("GET", image.layers[0].digest, stall=30)
+        filler = fill(small_disk, 16)
+        failed = berth("pull", "--jobs=3", *proxy.flags, ref).failed()
+        says_full(failed, berth, image)
+        assert image.layers[0].digest not in failed.err
+        assert berth.staged() == [] and images(berth) == {}
+        filler.unlink()
+        sound(berth)
+
+    @pytest.mark.parametrize("backend", ["erofs", "directory"])
+    @pytest.mark.parametrize("short", ["bytes", "inodes"])
+    @pytest.mark.parametrize("verb", ["pull", "load", "import", "tag", "create"])
+    def test_nearly_full(self, berths, disk, registry, repo, tmp_path, verb, short, backend):
+        """A little more room each time, until it is enough: each failure says what had none, and leaves nothing.
+        BERTH_STEP: how many KiB, or inodes, more (11)."""
+        image = kit.Image([[kit.file("a", "x" * 3000)], [kit.file("b", "y" * 9000)], [kit.file("c")]], {"Cmd": ["x"]})
+        registry.push(image, f"{repo}:1")
+        ref = f"{registry.address}/{repo}:1"
+        archive, tar = tmp_path / "image.tar", tmp_path / "tree.tar"
+        layout = image.layout(tmp_path / "layout", "localhost/x:1")
+        kit.sh("tar", "-cf", archive, "-C", layout, "oci-layout", "index.json", "blobs")
+        tar.write_bytes(image.layers[1].tar)
+        place = disk(8, "-m", "0", "-b", "1024", "-N", "512")
+        berth = berths(place.path / "b")
+        berth.env["BERTH_LAYERS"] = backend
+        berth("pull", "-q", *registry.flags, ref).ok()
+        if verb not in ("tag", "create"):
+            berth("rmi", "-f", ref).ok()
+        argv = {"pull": ["pull", "-q", *registry.flags, ref], "load": ["load", "-q", "-i", archive],
+                "import": ["import", "-q", tar, "localhost/i:1"], "tag": ["tag", ref, "localhost/t:1"],
+                "create": ["create", ref]}[verb]
+        before = images(berth)
+        assert kit.eventually(lambda: berth.listed("trash") == [])  # what is still deleted would give room
+        berth.base = tmp_path  # what it prints needs room, too
+        for room in range(0, 400, int(os.environ.get("BERTH_STEP", "11"))):
+            fillers = (fill if short == "bytes" else fill_inodes)(place, room)
+            done = berth(*argv)
+            berth.check()
+            if done.code == 0:
+                break
+            says_full(done, berth, image, verb)
+            assert berth.staged() == [] == berth.listed("containers") and images(berth) == before
+            shutil.rmtree(fillers) if fillers.is_dir() else fillers.unlink()
+            berth("system", "prune", "-f").ok()
+        assert room > 0 and done.code == 0
+        if verb == "create":
+            berth("rm", done.out.strip()).ok()
+            for path in berth.shared():
+                kit.sh("umount", path)
 
     @pytest.mark.parametrize("backend", ["erofs", "directory"])
     def test_power_cut(self, berths, disk, proxy, pulled, tmp_path, backend):
