@@ -11,21 +11,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
         const char *text = (const char *)data, *at = text, *end = text + n;
-        char time[LOG_TIME_CAP];
-        struct log_record r;
+        struct log_export x;
 
-        for (const char *before = at; log_export_read(&at, end, time, &r); before = at)
-                if (at <= before || at > end || !memchr(time, 0, sizeof time) ||
-                    (r.len && (r.text < before || r.text + r.len > at)))
+        for (const char *before = at; log_export_read(&at, end, &x); before = at)
+                if (at <= before || at > end || !memchr(x.time, 0, sizeof x.time) ||
+                    !memchr(x.cursor, 0, sizeof x.cursor) ||
+                    (x.r.len && (x.r.text < before || x.r.text + x.r.len > at)))
                         abort();
         if (at != text && n > 1) {
                 const char *first = text;
 
                 /* The first entry is whole without its last byte in no case. */
                 at = text;
-                log_export_read(&at, end, time, &r);
+                log_export_read(&at, end, &x);
                 end = at - 1;
-                if (log_export_read(&first, end, time, &r) && first > end)
+                if (log_export_read(&first, end, &x) && first > end)
                         abort();
         }
         return 0;

@@ -1,5 +1,10 @@
 /* A container's lines back from systemd's journal. `journalctl` reads it: the journal's files are
- * systemd's own, and its library is not for static programs. */
+ * systemd's own, and its library is not for static programs.
+ *
+ * What a monitor has sent may still lie in journald's socket when its container has ended. So the
+ * end of a log is never guessed from silence: `journalctl --sync` returns when journald has stored
+ * all that was sent before, then one that does not follow reads to its end (systemd 252 answers
+ * --sync with a priority below that of its sockets; journalctl(1) promises the same). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +23,7 @@
 #include "engine/logs.h"
 
 #define ENTRY_MAX (1u << 20) /* far more than a monitor sends */
-#define QUIET_MS 500         /* after which a container that has ended has said all */
+#define LOOK_MS 500          /* how often a follower asks whether the container still runs */
 
 /* ---- the export format (systemd.io/JOURNAL_EXPORT_FORMATS) ---- */
 
@@ -53,7 +58,7 @@ static bool next_field(const char **at, const char *end, const char **name, size
         return true;
 }
 
-static void take_time(const char *value, size_t n, char time[LOG_TIME_CAP], struct log_record *r)
+static void take_time(const char *value, size_t n, struct log_export *e)
 {
         char text[24] = "";
         int64_t us = 0;
@@ -64,10 +69,17 @@ static void take_time(const char *value, size_t n, char time[LOG_TIME_CAP], stru
         if (str_to_i64(text, &us) < 0 || us < 0 || us > INT64_MAX / 1000)
                 return;
         t = (struct timespec){ us / 1000000, us % 1000000 * 1000 };
-        r->time_ns = us * 1000;
+        e->r.time_ns = us * 1000;
         gmtime_r(&t.tv_sec, &tm);
-        n = strftime(time, LOG_TIME_CAP, "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(time + n, LOG_TIME_CAP - n, ".%09ldZ", t.tv_nsec);
+        n = strftime(e->time, sizeof e->time, "%Y-%m-%dT%H:%M:%S", &tm);
+        snprintf(e->time + n, sizeof e->time - n, ".%09ldZ", t.tv_nsec);
+}
+
+static void take_cursor(const char *value, size_t n, struct log_export *e)
+{
+        n = MIN(n, sizeof e->cursor - 1);
+        memcpy(e->cursor, value, n);
+        e->cursor[n] = 0;
 }
 
 static bool is(const char *name, size_t n, const char *wanted)
@@ -76,26 +88,27 @@ static bool is(const char *name, size_t n, const char *wanted)
 }
 
 /* To the blank line that ends it. */
-bool log_export_read(const char **at, const char *end, char time[LOG_TIME_CAP],
-                     struct log_record *ret)
+bool log_export_read(const char **at, const char *end, struct log_export *ret)
 {
         const char *here = *at, *name, *value;
         size_t name_len, len;
 
-        *ret = (struct log_record){ .text = "", .time = time };
-        *time = 0;
+        ret->r = (struct log_record){ .time = ret->time, .text = "" };
+        ret->time[0] = ret->cursor[0] = 0;
         while (here < end && *here != '\n') {
                 if (!next_field(&here, end, &name, &name_len, &value, &len))
                         return false;
                 if (is(name, name_len, "__REALTIME_TIMESTAMP"))
-                        take_time(value, len, time, ret);
+                        take_time(value, len, ret);
+                else if (is(name, name_len, "__CURSOR"))
+                        take_cursor(value, len, ret);
                 else if (is(name, name_len, "PRIORITY"))
-                        ret->stream = len == 1 && *value == '3' ? LOG_STDERR : LOG_STDOUT;
+                        ret->r.stream = len == 1 && *value == '3' ? LOG_STDERR : LOG_STDOUT;
                 else if (is(name, name_len, "CONTAINER_PARTIAL_MESSAGE"))
-                        ret->partial = true;
+                        ret->r.partial = true;
                 else if (is(name, name_len, "MESSAGE")) {
-                        ret->text = value;
-                        ret->len = len;
+                        ret->r.text = value;
+                        ret->r.len = len;
                 }
         }
         if (here == end)
@@ -106,89 +119,161 @@ bool log_export_read(const char **at, const char *end, char time[LOG_TIME_CAP],
 
 /* ---- the program ---- */
 
-static int start(const struct log_query *q, pid_t *ret_pid, struct err *e)
+struct reader {
+        const struct log_query *q;
+        struct buf b;                /* of journalctl's output what is no whole entry yet */
+        char cursor[LOG_CURSOR_CAP]; /* of the last entry that was put; "": none was */
+        bool ended;                  /* nobody wants more */
+};
+
+static int spawn(const char **argv, const posix_spawn_file_actions_t *actions, pid_t *ret)
+{
+        return posix_spawnp(ret, argv[0], actions, NULL, (char *const *)argv, environ);
+}
+
+static void wait_for(pid_t pid)
+{
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+}
+
+/* Without effect where journald can't be asked: then what it has is all there is. */
+static void synchronize(void)
+{
+        const char *argv[] = { "journalctl", "--sync", NULL };
+        posix_spawn_file_actions_t actions;
+        pid_t pid;
+
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        if (spawn(argv, &actions, &pid) == 0)
+                wait_for(pid);
+        posix_spawn_file_actions_destroy(&actions);
+}
+
+static const char *time_argument(struct arena *a, const char *option, int64_t ns)
+{
+        return arena_printf(a, "--%s=@%" PRId64 ".%06" PRId64, option, ns / 1000000000,
+                            ns / 1000 % 1000000);
+}
+
+/* From the beginning of what is asked for, or after what was put already. */
+static void arguments(const struct reader *r, bool follow, struct arena *a, const char *argv[16])
+{
+        static const char *const always[] = { "journalctl", "--quiet", "--no-pager",
+                                              "--output=export", "--all" };
+        const struct log_query *q = r->q;
+        size_t n = ARRAY_SIZE(always);
+
+        memcpy(argv, always, sizeof always);
+        argv[n++] = arena_printf(a, "CONTAINER_ID_FULL=%s", q->id);
+        if (r->cursor[0])
+                argv[n++] = arena_printf(a, "--after-cursor=%s", r->cursor);
+        else if (q->since)
+                argv[n++] = time_argument(a, "since", q->since);
+        if (q->until)
+                argv[n++] = time_argument(a, "until", q->until);
+        if (q->tail >= 0 && !r->cursor[0])
+                argv[n++] = arena_printf(a, "--lines=%" PRId64, q->tail);
+        else if (follow)
+                argv[n++] = "--no-tail";
+        if (follow)
+                argv[n++] = "--follow";
+        argv[n] = NULL;
+}
+
+static int start(const struct reader *r, bool follow, pid_t *ret_pid, struct err *e)
 {
         AUTO_ARENA a = { 0 };
-        const char *argv[16] = { "journalctl", "--quiet", "--no-pager", "--output=export",
-                                 "--all" };
         posix_spawn_file_actions_t actions;
-        int pair[2], n = 5, r;
+        const char *argv[16];
+        int pair[2], sys;
 
-        argv[n++] = arena_printf(&a, "CONTAINER_ID_FULL=%s", q->id);
-        if (q->since)
-                argv[n++] = arena_printf(&a, "--since=@%" PRId64 ".%06" PRId64,
-                                         q->since / 1000000000, q->since / 1000 % 1000000);
-        if (q->until)
-                argv[n++] = arena_printf(&a, "--until=@%" PRId64 ".%06" PRId64,
-                                         q->until / 1000000000, q->until / 1000 % 1000000);
-        if (q->tail >= 0)
-                argv[n++] = arena_printf(&a, "--lines=%" PRId64, q->tail);
-        if (q->follow) {
-                argv[n++] = "--follow";
-                if (q->tail < 0)
-                        argv[n++] = "--no-tail";
-        }
+        arguments(r, follow, &a, argv);
         if (pipe2(pair, O_CLOEXEC) < 0)
                 return err_sys(e, errno, "cannot make a pipe");
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_adddup2(&actions, pair[1], STDOUT_FILENO);
-        r = posix_spawnp(ret_pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+        sys = spawn(argv, &actions, ret_pid);
         posix_spawn_file_actions_destroy(&actions);
         close(pair[1]);
-        if (r == 0)
+        if (sys == 0)
                 return pair[0];
         close(pair[0]);
-        err_sys(e, r, "cannot run journalctl, which reads what the log driver \"journald\" wrote");
+        err_sys(e, sys,
+                "cannot run journalctl, which reads what the log driver \"journald\" wrote");
         return err_hint(e, "install systemd's journalctl; the entries have CONTAINER_ID_FULL=%.64s",
-                        q->id);
+                        r->q->id);
 }
 
-/* 0 to go on, 1 where the reader wants no more. */
-static int put_entries(const struct log_query *q, struct buf *b)
+static void put_entries(struct reader *r)
 {
-        const char *at = buf_str(b), *end = at + b->len;
-        char time[LOG_TIME_CAP];
-        struct log_record record;
-        int r = 0;
+        const char *at = buf_str(&r->b), *end = at + r->b.len;
+        struct log_export entry;
 
-        while (r == 0 && log_export_read(&at, end, time, &record))
-                r = q->put(q->ctx, &record);
-        b->len = (size_t)(end - at);
-        if (b->s)
-                memmove(b->s, at, b->len);
-        return r;
+        while (!r->ended && log_export_read(&at, end, &entry)) {
+                r->ended = r->q->put(r->q->ctx, &entry.r) != 0;
+                memcpy(r->cursor, entry.cursor, sizeof r->cursor);
+        }
+        r->b.len = (size_t)(end - at);
+        if (r->b.s)
+                memmove(r->b.s, at, r->b.len);
+}
+
+/* False at the end of what journalctl has to say. */
+static bool take(struct reader *r, int out)
+{
+        char chunk[65536];
+        ssize_t n = read(out, chunk, sizeof chunk);
+
+        if (n < 0 && errno == EINTR)
+                return true;
+        if (n <= 0)
+                return false;
+        buf_add(&r->b, chunk, (size_t)n);
+        put_entries(r);
+        return !r->ended && r->b.len < ENTRY_MAX;
+}
+
+static bool alive(const struct log_query *q)
+{
+        return q->alive && q->alive(q->ctx);
+}
+
+/* Until the container has ended, or to the end of what is there. */
+static int read_journal(struct reader *r, bool follow, struct err *e)
+{
+        AUTO_FD int out = -1;
+        bool more = true;
+        pid_t pid;
+
+        r->b.len = 0; /* half an entry of one that was killed comes again */
+        out = start(r, follow, &pid, e);
+        if (out < 0)
+                return -1;
+        while (more) {
+                if (poll(&(struct pollfd){ out, POLLIN, 0 }, 1, follow ? LOOK_MS : -1) == 0)
+                        more = alive(r->q);
+                else
+                        more = take(r, out);
+        }
+        kill(pid, SIGTERM);
+        wait_for(pid);
+        return 0;
 }
 
 int logs_read_journald(const struct log_query *q, struct err *e)
 {
-        AUTO_BUF b = { 0 };
-        bool ended = false;
-        char chunk[65536];
-        pid_t pid;
-        int r = 0;
-        AUTO_FD int out = start(q, &pid, e);
+        struct reader r = { .q = q };
+        int status = 0;
 
-        if (out < 0)
-                return -1;
-        while (r == 0 && b.len < ENTRY_MAX) {
-                int ready = poll(&(struct pollfd){ out, POLLIN, 0 }, 1, q->follow ? QUIET_MS : -1);
-                ssize_t n;
-
-                if (ready == 0) {
-                        if (ended)
-                                break;
-                        ended = !q->alive || !q->alive(q->ctx);
-                        continue;
-                }
-                n = read(out, chunk, sizeof chunk);
-                if (n == 0 || (n < 0 && errno != EINTR))
-                        break;
-                if (n > 0)
-                        buf_add(&b, chunk, (size_t)n);
-                r = put_entries(q, &b);
+        if (q->follow && alive(q))
+                status = read_journal(&r, true, e);
+        if (status == 0 && !r.ended) {
+                if (!alive(q))
+                        synchronize();
+                status = read_journal(&r, false, e);
         }
-        kill(pid, SIGTERM);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        return 0;
+        buf_done(&r.b);
+        return status;
 }

@@ -43,10 +43,15 @@ struct log_query {
         int (*put)(void *ctx, const struct log_record *r);
         void *ctx;
 };
+#define LOG_CURSOR_CAP 512
+struct log_export {
+        char time[LOG_TIME_CAP];
+        char cursor[LOG_CURSOR_CAP]; /* journalctl's name for it */
+        struct log_record r;
+};
 /* One entry of the journal's export format at *at, which moves past it: its text stays where it is.
  * False: it is not whole yet. Pure, and fuzzed. */
-bool log_export_read(const char **at, const char *end, char time[LOG_TIME_CAP],
-                     struct log_record *ret);
+bool log_export_read(const char **at, const char *end, struct log_export *ret);
 /* logs_read() of LOG_DRIVER_JOURNALD. */
 int logs_read_journald(const struct log_query *q, struct err *e);
 /* Reads; with follow waits for more (inotify) until alive() says no and everything was read. */

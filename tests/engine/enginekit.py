@@ -47,7 +47,7 @@ class Engine(kit.Berth):
                 return row["State"], row["ExitCode"]
         return None
 
-    def becomes(self, name, state, timeout=10):
+    def becomes(self, name, state, timeout=30):
         assert eventually(lambda: (self.state(name) or ("",))[0] == state, timeout), self.state(name)
 
     def ids(self):

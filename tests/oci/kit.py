@@ -46,7 +46,7 @@ def isolate():
     check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
-def eventually(probe, timeout=10.0, step=0.01):
+def eventually(probe, timeout=30.0, step=0.01):
     """Polls probe() until it is true; returns its value, the last one when time runs out."""
     end = time.monotonic() + timeout
     while True:
