@@ -142,7 +142,7 @@ class Watch:
         return [f"process {p} {v}" for p, v in new.items()] + [f"mount {m}" for m in sorted(mounts)] + sorted(
             f"{e.base.name}: {left}" for e in self.engines for left in e.leftovers())
 
-    def leaks(self, timeout=5):
+    def leaks(self, timeout=20):
         """What stays after a moment's grace: a monitor goes on for a moment after its container."""
         found = []
 
