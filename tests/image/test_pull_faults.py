@@ -285,9 +285,14 @@ def says_full(failed, berth, image, verb="pull"):
 def fill(disk, kib):
     """Takes all the room but kib KiB; the file that does."""
     path = disk.path / "filler"
+    kit.sh("sync", "-f", disk.path)  # what was deleted is room once the journal has it
+    step = MB
     with open(path, "wb") as f:
-        with contextlib.suppress(OSError):  # what the file system keeps of it itself is more than it says
-            os.posix_fallocate(f.fileno(), 0, disk.free() - (kib << 10))
+        while (more := disk.free() - (kib << 10)) > 0 and step >= 1024:
+            try:
+                os.posix_fallocate(f.fileno(), os.fstat(f.fileno()).st_size, min(more, step))
+            except OSError:  # the file system needs some for itself
+                step //= 2
     return path
 
 
