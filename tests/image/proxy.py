@@ -43,7 +43,7 @@ class Fault:
     ignore_range: bool = False   # answer 200 with everything
     content_range: str = None    # claim this instead (with the bytes that were asked for)
     close_before: bool = False   # close without a word
-    stall: float = None          # wait so long before the answer
+    stall: float = None          # wait so long before the answer; until a test sets it to 0
     stall_after: int = None      # ... or after so many bytes of its body, for stall_s
     stall_s: float = 3600
     reset_after: int = None      # RST after so many bytes
@@ -117,7 +117,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         if fault.call and fault.call(self):
             return
         if fault.stall:
-            owner.stopping.wait(fault.stall)
+            owner.stall(lambda: fault.stall)
         if fault.close_before:
             self.close_connection = True
             return
@@ -184,7 +184,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         sent = self.record.sent
         if fault.stall_after is not None and sent == fault.stall_after:
             self.wfile.flush()
-            owner.stopping.wait(fault.stall_s)
+            owner.stall(lambda: fault.stall_s)
         if fault.reset_after is not None and sent >= fault.reset_after:
             self.wfile.flush()
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -233,6 +233,12 @@ class Server:
         self.listener.shutdown()
         self.listener.server_close()
         self.thread.join()
+
+    def stall(self, how_long):
+        """Waits for how_long() seconds, which may change meanwhile."""
+        start = time.monotonic()
+        while time.monotonic() - start < how_long() and not self.stopping.wait(0.01):
+            pass
 
     def fault(self, method, path, **kw):
         """Adds a Fault; returned, so that a test can see .used."""

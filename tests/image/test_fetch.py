@@ -310,12 +310,12 @@ def test_no_retries_for_what_will_not_change(fake):
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after(fake, image, form):
     fake.add(image, "a/b:1")
-    value = "2" if form == "seconds" else email.utils.formatdate(time.time() + 3, usegmt=True)
-    fake.fault("GET", "/manifests/", times=1, status=429, headers={"Retry-After": value})
     begin = time.monotonic()
+    value = "2" if form == "seconds" else email.utils.formatdate(time.time() + 3, usegmt=True)  # without its fraction
+    fake.fault("GET", "/manifests/", times=1, status=429, headers={"Retry-After": value})
     with Fetch(fake.address, "a/b", **QUICK) as f:
         f.manifest("1")
-    assert 1.9 < time.monotonic() - begin < 10
+    assert 1.9 < time.monotonic() - begin < 60
 
 
 def test_retry_after_that_is_too_long(fake):
@@ -339,7 +339,7 @@ def test_nobody_there():
     begin = time.monotonic()
     with Fetch(f"127.0.0.1:{port}", "a/b") as f, pytest.raises(Failed, match="Connection refused") as e:
         f.manifest("1")
-    assert e.value.code == "unavailable" and time.monotonic() - begin < 3
+    assert e.value.code == "unavailable" and time.monotonic() - begin < 6  # three tries would wait for 7 s
     with Fetch("no-such-host.invalid", "a/b") as f, pytest.raises(Failed, match="cannot be resolved") as e:
         f.manifest("1")
     assert e.value.hint
@@ -381,7 +381,7 @@ def test_a_slow_reader_stops_nobody(registries, authority, secure):
     with Fetch(registry.address, "a/b", **options) as f:
         id, r = f.blob_start(digest(large), len(large))
         for data in small:
-            assert f.blob(digest(data), len(data), timeout=10)[0] == data
+            assert f.blob(digest(data), len(data))[0] == data
         before = f.cpu_s()
         time.sleep(1)
         assert f.cpu_s() - before <= 0.03
@@ -402,14 +402,13 @@ def test_many_at_once(registries, authority):
 
 def test_a_second_blob_meanwhile_keeps_its_pace(fake, big):
     name, data = big
-    fake.fault("GET", "/blobs/", times=1, stall_after=500_000, stall_s=3)
+    stalled = fake.fault("GET", "/blobs/", times=1, stall_after=500_000)
     with Fetch(fake.address, "a/b") as f:
         id, r = f.blob_start(name, len(data))
-        while not fake.count("GET", "/blobs/"):
-            time.sleep(0.01)
-        begin = time.monotonic()
+        assert kit.eventually(lambda: stalled.used)
         assert f.blob(name, len(data))[0] == data
-        assert time.monotonic() - begin < 2
+        assert fake.found("GET", "/blobs/")[0].sent == 500_000
+        stalled.stall_s = 0
         finish(f, id, r, data)
 
 
@@ -915,7 +914,7 @@ def test_as_an_ordinary_user(fake, big):
 def test_it_ends_with_its_caller(fake):
     f = Fetch(fake.address, "a/b")
     f.socket.close()
-    assert f.process.wait(5) == 0
+    assert f.process.wait(60) == 0
     f.close()
 
 

@@ -189,16 +189,19 @@ def test_wrong_media_types_are_seen_through(berth, registry):
 
 @pytest.mark.parametrize("signal, words", ((31, "system call that it is not allowed to make"), (9, "berth-layer was killed"),
                                            (11, "ended by signal 11 (SEGV)")))
-def test_a_dead_worker_is_an_error_that_says_so(berth, registry, signal, words):
+def test_a_dead_worker_is_an_error_that_says_so(berth, proxy, registry, signal, words):
     """The filter's SIGSYS, the OOM killer, a crash: sent from outside while it unpacks."""
-    layer = images.Layer([dir("./")] + [file(f"f{n}", random.Random(n).randbytes(1 << 20)) for n in range(60)], "none")
-    ref = registry.push(images.Image([layer]), f"dead/worker{signal}")
-    process = berth.popen("pull", *registry.flags, ref, stderr=subprocess.PIPE, text=True)
-    assert kit.eventually(lambda: [os.kill(pid, signal) for pid in layers_of(process.pid)], 20, 0.001)
+    layer = images.Layer([dir("./")] + [file(f"f{n}", random.Random(n).randbytes(1 << 20)) for n in range(10)], "none")
+    registry.push(images.Image([layer]), f"dead/worker{signal}")
+    ref = f"{proxy.address}/dead/worker{signal}"
+    proxy.fault("GET", layer.digest, stall_after=9 << 20)
+    process = berth.popen("pull", *proxy.flags, ref, stderr=subprocess.PIPE, text=True)
+    assert kit.eventually(lambda: [os.kill(pid, signal) for pid in layers_of(process.pid)])
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0 and words in err and layer.digest in err, err
     # What had been received goes on from there; then nothing is staged.
-    berth("pull", *registry.flags, ref).ok()
+    proxy.clear()
+    berth("pull", *proxy.flags, ref).ok()
 
 
 def layers_of(parent):

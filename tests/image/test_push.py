@@ -3,6 +3,7 @@ need not be sent is not."""
 
 import json
 import os
+import random
 import signal
 
 import kit
@@ -404,7 +405,7 @@ def test_failed_push_deletes_its_uploads(berth, registry, elsewhere, repo, image
 
 def test_interrupted_while_packing(berth, registry, registries, repo):
     """Nothing is left of it, neither files nor processes (the fixture looks)."""
-    big = kit.Image([[kit.file("f", bytes(1 << 20) * 200)]])
+    big = kit.Image([kit.Layer([kit.file("f", random.Random(1).randbytes(32 << 20))], "none")])
     name = pulled(berth, registry, big, f"{repo}:1")
     process = berth.popen("push", *registry.flags, "--compression-format=zstd", "--compression-level=19", name,
                           f"{registries().address}/{repo}/new:1")
