@@ -213,11 +213,12 @@ static const struct rlimit_name *find_rlimit(const char *name, size_t n)
 
 static int parse_limit(const char *text, rlim_t *ret)
 {
-        if (str_eq(text, "-1") || str_eq(text, "unlimited")) {
-                *ret = RLIM_INFINITY;
-                return 0;
-        }
-        return str_to_u64(text, ret);
+        uint64_t v = RLIM_INFINITY;
+        int r = str_eq(text, "-1") || str_eq(text, "unlimited") ? 0 : str_to_u64(text, &v);
+
+        if (r == 0)
+                *ret = v;
+        return r;
 }
 
 static int parse_ulimit(const char *text, struct rlimit *v, bool *given, struct err *e)

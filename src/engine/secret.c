@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/names.h"
+#include "kernel/sys.h"
 #include "kernel/tree.h"
 
 #define RECORD_MAX (1u << 20)
@@ -232,7 +233,8 @@ static void sweep(int all)
 /* The new one takes the place of the old in one step, and then its own name. */
 static int exchange(int all, const char *fresh, const char *old, const char *id)
 {
-        if (renameat2(all, fresh, all, old, RENAME_EXCHANGE) < 0 || renameat(all, old, all, id) < 0)
+        if (sys_renameat2(all, fresh, all, old, RENAME_EXCHANGE) < 0 ||
+            renameat(all, old, all, id) < 0)
                 return -errno;
         return tree_remove(all, fresh);
 }
@@ -253,7 +255,7 @@ static int make(int all, const char *id, const struct secret_new *new, const cha
                 r = write_record(dir, id, new, clock_now_ns());
         if (r == 0 && old)
                 r = exchange(all, fresh, old, id);
-        else if (r == 0 && renameat2(all, fresh, all, id, RENAME_NOREPLACE) < 0)
+        else if (r == 0 && sys_renameat2(all, fresh, all, id, RENAME_NOREPLACE) < 0)
                 r = -errno;
         if (r < 0)
                 tree_remove(all, fresh);

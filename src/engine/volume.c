@@ -18,6 +18,7 @@
 #include "engine/names.h"
 #include "engine/settings.h"
 #include "kernel/resolve.h"
+#include "kernel/sys.h"
 #include "kernel/tree.h"
 #include "oci/copyup.h"
 
@@ -104,7 +105,7 @@ static int make(struct store *s, int all, const char *name, const struct key_val
                             fchmodat(dir, "_data", 0755, 0) < 0
                     ? -errno
                     : write_record(dir, name, labels, options);
-        if (r == 0 && renameat2(all, fresh, all, name, RENAME_NOREPLACE) == 0) {
+        if (r == 0 && sys_renameat2(all, fresh, all, name, RENAME_NOREPLACE) == 0) {
                 event_volume(s, "create", name);
                 return 0;
         }

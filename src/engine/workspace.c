@@ -74,7 +74,7 @@ static int make_named(struct workspace *w, const struct workspace_owner *o, stru
         if (w->dir < 0 || flock(w->dir, LOCK_EX | LOCK_NB) < 0)
                 err_sys(e, errno, "cannot open \"%s\"", w->path);
         else if (write_record(w->dir, o, e) == 0) {
-                if (renameat2(w->parent, fresh, w->parent, o->id, RENAME_NOREPLACE) == 0)
+                if (sys_renameat2(w->parent, fresh, w->parent, o->id, RENAME_NOREPLACE) == 0)
                         return 0;
                 if (errno == EEXIST)
                         err_set(e, ERR_EXISTS, "a container with the name \"%s\" exists", o->id);

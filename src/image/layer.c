@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "image/helper.h"
 #include "image/layer-wire.h"
+#include "kernel/signals.h"
 
 #define PROGRAM "berth-layer"
 #define ARGS_MAX 24
@@ -113,7 +114,7 @@ static int died(int status, struct err *e)
         }
         if (sig)
                 return err_set(e, ERR_INTERNAL, PROGRAM " was ended by signal %d (%s)", sig,
-                               sigabbrev_np(sig) ? sigabbrev_np(sig) : "?");
+                               signal_name(sig) ? signal_name(sig) : "?");
         return err_set(e, ERR_INTERNAL, PROGRAM " ended with status %d and no result",
                        WEXITSTATUS(status));
 }

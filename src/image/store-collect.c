@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "image/snapshot.h"
 #include "image/store-internal.h"
+#include "kernel/sys.h"
 #include "kernel/tree.h"
 
 /* A stage that nobody works at for this long won't be taken up again. */
@@ -63,7 +64,7 @@ int trash_take(struct store *s, int dir, const char *name)
         for (unsigned n = 0;; n++) {
                 snprintf(as, sizeof as, "%.80s.%lld.%ld.%d.%u", name, (long long)now.tv_sec,
                          now.tv_nsec, getpid(), n);
-                if (renameat2(dir, name, trash, as, RENAME_NOREPLACE) == 0)
+                if (sys_renameat2(dir, name, trash, as, RENAME_NOREPLACE) == 0)
                         return 0;
                 if (errno != EEXIST)
                         return -errno;

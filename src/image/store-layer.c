@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "image/store-internal.h"
+#include "kernel/sys.h"
 
 void store_layer_key(const char *digest, char ret[72])
 {
@@ -136,7 +137,7 @@ static int publish(struct store *s, struct stage *g, const struct layer *l, stru
 
         if (layers < 0 || stages < 0 || store_begin(s, e) < 0)
                 return -1;
-        if (renameat2(stages, g->name, layers, l->key, RENAME_NOREPLACE) < 0) {
+        if (sys_renameat2(stages, g->name, layers, l->key, RENAME_NOREPLACE) < 0) {
                 int error = errno;
 
                 store_abort(s);

@@ -1,5 +1,5 @@
-/* Raw system calls and constants that glibc 2.36 lacks a wrapper for. Each returns what the kernel
- * does through syscall(2): -1 with errno, or a value. */
+/* Raw system calls and constants that glibc 2.36 or musl 1.2.3 lack a wrapper for. Each returns
+ * what the kernel does through syscall(2): -1 with errno, or a value. */
 #pragma once
 
 #include <fcntl.h>
@@ -14,6 +14,10 @@
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#define RENAME_EXCHANGE 2
 #endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -36,6 +40,11 @@ int umount2(const char *, int);
 static inline int sys_openat2(int dir, const char *path, const struct open_how *how)
 {
         return (int)syscall(SYS_openat2, dir, path, how, sizeof *how);
+}
+static inline int sys_renameat2(int from, const char *fpath, int to, const char *tpath,
+                                unsigned flags)
+{
+        return (int)syscall(SYS_renameat2, from, fpath, to, tpath, flags);
 }
 static inline int sys_open_tree(int dir, const char *path, unsigned flags)
 {
