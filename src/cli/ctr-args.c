@@ -176,8 +176,8 @@ int ctr_attended(struct engine *g, const struct ctr *ctr, const struct attach *a
                 log_err(g->places.log, LOG_LEVEL_ERROR, e);
                 return STATUS_ENGINE;
         }
-        if (end == ATTACH_EXITED && ctr->auto_remove &&
-            ctr_remove(g, ctr, true, 0, &(struct err){ 0 }) < 0)
+        if ((end == ATTACH_EXITED || end == ATTACH_LAST) && ctr->auto_remove &&
+            ctr_remove_attended(g, ctr, end == ATTACH_LAST ? sock : -1, &(struct err){ 0 }) < 0)
                 log_warning(g->places.log, "container \"%s\" could not be removed", ctr->name);
         return status;
 }

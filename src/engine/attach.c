@@ -171,10 +171,10 @@ static void take_packet(struct session *s)
         if (n <= 0) {
                 s->end = ATTACH_LOST;
                 s->done = true;
-        } else if (packet[0] == WIRE_EXIT && n == 1 + sizeof code) {
+        } else if ((packet[0] == WIRE_EXIT || packet[0] == WIRE_LAST) && n == 1 + sizeof code) {
                 memcpy(&code, packet + 1, sizeof code);
                 s->status = code;
-                s->end = ATTACH_EXITED;
+                s->end = packet[0] == WIRE_LAST ? ATTACH_LAST : ATTACH_EXITED;
                 s->done = true;
         } else if (fd_write_all(packet[0] == WIRE_STDERR ? STDERR_FILENO : STDOUT_FILENO,
                                 packet + 1, (size_t)n - 1) < 0) {

@@ -16,6 +16,7 @@ struct attach {
 };
 enum attach_end {
         ATTACH_EXITED,   /* *ret_status has the container's exit status */
+        ATTACH_LAST,     /* the same, and the monitor keeps the connection (wire.h) */
         ATTACH_DETACHED, /* by the detach keys, or our terminal went away */
         ATTACH_LOST,     /* the monitor died */
         ATTACH_END_MAX

@@ -308,15 +308,18 @@ static int bring_down(struct engine *g, const struct ctr *c, bool force, int64_t
 }
 
 /* Under the lock; dir -1: the directory is gone. Without container.json a container is nobody's:
- * who finds it so removes it (workspace_sweep()), should we be killed on the way. */
-static int remove_all(struct engine *g, const struct ctr *c, int dir, struct err *e)
+ * who finds it so removes it (workspace_sweep()), should we be killed on the way. monitor: who
+ * removes the directory, still under the lock (ctr_remove_attended()); or -1. */
+static int remove_all(struct engine *g, const struct ctr *c, int dir, int monitor, struct err *e)
 {
         struct runtime rt = runtime_of(g);
         bool was_there = dir >= 0 && unlinkat(dir, "container.json", 0) == 0;
 
         if (runtime_delete(&rt, c->id, true, e) < 0 ||
             workspace_remove_run(g->places.run, c->id, e) < 0 ||
-            store_container_remove(g->store, c->id, e) < 0 || remove_dir(g, c->id, e) < 0)
+            store_container_remove(g->store, c->id, e) < 0 ||
+            ((monitor < 0 || dir < 0 || wire_leave(monitor, dir) < 0) &&
+             remove_dir(g, c->id, e) < 0))
                 return err_in(e, "cannot remove container \"%s\"", c->name);
         if (was_there)
                 ctr_event(g, c, "remove", NULL, NULL);
@@ -324,7 +327,8 @@ static int remove_all(struct engine *g, const struct ctr *c, int dir, struct err
         return 0;
 }
 
-int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms, struct err *e)
+static int remove_by(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms,
+                     int monitor, struct err *e)
 {
         for (int tries = 0; tries < REMOVE_TRIES; tries++) {
                 struct ctr_state s;
@@ -337,7 +341,18 @@ int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeou
                 err_clear(e);
                 ctr_state(g, c, &s);
                 if (!ctr_is_up(&s) && !is_starting(&s))
-                        return ctr_volumes_free(g, c, e) < 0 ? -1 : remove_all(g, c, lock, e);
+                        return ctr_volumes_free(g, c, e) < 0 ? -1
+                                                             : remove_all(g, c, lock, monitor, e);
         }
         return err_set(e, ERR_STATE, "container \"%s\" is started again and again", c->name);
+}
+
+int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms, struct err *e)
+{
+        return remove_by(g, c, force, timeout_ms, -1, e);
+}
+
+int ctr_remove_attended(struct engine *g, const struct ctr *c, int sock, struct err *e)
+{
+        return remove_by(g, c, true, 0, sock, e);
 }

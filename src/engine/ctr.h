@@ -21,8 +21,9 @@
  *     exited (by its last exit record), or lost: it ran, and its monitor died or the host was
  *     restarted.
  * E3  Removing goes: monitor, container.json, processes, run directory, index row and name,
- *     directory. Without container.json it is nobody's, and whoever makes a container next goes on
- *     with it where we were killed (workspace_sweep()). */
+ *     directory; that may be left to the monitor, with the lock. Without container.json it is
+ *     nobody's, and whoever makes a container next goes on with it where we were killed
+ *     (workspace_sweep()). */
 #pragma once
 
 #include <stdbool.h>
@@ -146,6 +147,9 @@ int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, st
 int ctr_restart(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, struct err *e);
 int ctr_pause(struct engine *g, const struct ctr *c, bool pause, struct err *e);
 int ctr_rename(struct engine *g, const struct ctr *c, const char *name, struct err *e);
+/* One that has ended. sock: a connection that its monitor keeps (ATTACH_LAST), to which the
+ * directory is left, with the lock on it, once nothing else is; or -1. */
+int ctr_remove_attended(struct engine *g, const struct ctr *c, int sock, struct err *e);
 /* force: also one that runs (SIGKILL after `timeout_ms`, 0: at once). volumes: its anonymous ones
  * go in any case. */
 int ctr_remove(struct engine *g, const struct ctr *c, bool force, int64_t timeout_ms,

@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "kernel/proc.h"
 #include "kernel/sys.h"
+#include "kernel/tree.h"
 #include "monitor/begin.h"
 #include "monitor/evidence.h"
 #include "monitor/health.h"
@@ -692,17 +693,30 @@ static void run_on_exit(const struct strings *command, const char *bundle, unsig
         _exit(127);
 }
 
-/* Whether what is to be done at its end is left to us: nobody attended, or who did has gone without
- * doing it. */
-static bool is_left(const struct monitor *m)
+/* By way of a descriptor of the host's mount namespace, where nothing is mounted below it: what the
+ * container used, volumes say, can't be reached, whatever is still mounted here. What can't be
+ * removed is swept one day. */
+static void remove_dir(const struct monitor *m, int lock)
 {
-        struct pollfd p = { m->attended, 0, 0 };
+        AUTO_FD int dir = lock;
+        AUTO_FD int parent = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        if (m->config.on_exit.n == 0 || m->attended < 0)
-                return true;
-        while (poll(&p, 1, -1) < 0 && errno == EINTR)
-                ;
-        return faccessat(MONITOR_FD_BUNDLE, "container.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        unmount_all(m->config.bundle, m->order.mounts);
+        if (parent >= 0)
+                tree_remove(parent, m->config.id);
+}
+
+/* Whoever attended removes the container, and may leave its directory to us; or has gone without
+ * doing it, or there was nobody: then it is ours. */
+static void finish(const struct monitor *m)
+{
+        int dir = m->config.on_exit.n && m->attended >= 0 ? wire_left(m->attended) : -1;
+
+        if (dir >= 0)
+                remove_dir(m, dir);
+        else if (m->attended < 0 ||
+                 faccessat(MONITOR_FD_BUNDLE, "container.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                run_on_exit(&m->config.on_exit, m->config.bundle, m->order.mounts);
 }
 
 int monitor_run(const char *program)
@@ -739,7 +753,6 @@ int monitor_run(const char *program)
         unlinkat(MONITOR_FD_RUN, "ctl", 0);
         log_file_close(&m.streams.log);
         evidence_done(&m.evidence);
-        if (is_left(&m))
-                run_on_exit(&m.config.on_exit, m.config.bundle, m.order.mounts);
+        finish(&m);
         return 0;
 }

@@ -321,18 +321,19 @@ void streams_close(struct streams *s)
 
 int streams_finish(struct streams *s, int exit_code)
 {
-        char packet[1 + sizeof(int32_t)] = { WIRE_EXIT };
+        char packet[1 + sizeof(int32_t)];
         int32_t code = exit_code;
         int primary = -1;
 
         memcpy(packet + 1, &code, sizeof code);
         for (int i = 0; i < STREAMS_CLIENTS; i++) {
                 struct streams_client *c = &s->clients[i];
+                bool kept = (c->flags & WIRE_PRIMARY) && primary < 0;
 
                 if (c->sock < 0 || c->op != WIRE_ATTACH)
                         continue;
-                if (send(c->sock, packet, sizeof packet, MSG_DONTWAIT | MSG_NOSIGNAL) > 0 &&
-                    (c->flags & WIRE_PRIMARY) && primary < 0)
+                packet[0] = kept ? WIRE_LAST : WIRE_EXIT;
+                if (send(c->sock, packet, sizeof packet, MSG_DONTWAIT | MSG_NOSIGNAL) > 0 && kept)
                         primary = TAKE_FD(c->sock);
                 drop(c);
         }

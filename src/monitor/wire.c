@@ -57,6 +57,34 @@ int wire_call(int run, const struct wire_request *q, int timeout_ms, struct wire
         }
 }
 
+int wire_leave(int sock, int dir)
+{
+        char kind = WIRE_REST;
+
+        return fd_send(sock, &kind, 1, &dir, 1);
+}
+
+int wire_left(int sock)
+{
+        struct pollfd p = { sock, POLLIN, 0 };
+
+        for (;;) {
+                int dir = -1;
+                size_t n = 1;
+                char kind;
+                ssize_t r;
+
+                if (poll(&p, 1, -1) < 0)
+                        continue;
+                r = fd_recv(sock, &kind, 1, &dir, &n);
+                if (r == 1 && kind == WIRE_REST && n == 1)
+                        return dir;
+                if (r <= 0 && r != -EMSGSIZE) /* what was typed too late is larger */
+                        return -1;
+                fd_close(dir);
+        }
+}
+
 int wire_listen(int run)
 {
         struct sockaddr_un a = address(run);

@@ -4,10 +4,12 @@
  * A client sends struct wire_request. What follows depends on the operation:
  *
  *   WIRE_ATTACH  packets both ways, each a byte that says what it is and then data: WIRE_STDIN,
- *   WIRE_EOF and WIRE_RESIZE
- *                (struct wire_size) to the monitor; WIRE_STDOUT, WIRE_STDERR and, last, WIRE_EXIT
- *                (an int32_t, the exit
- *                code) from it. The reply comes first.
+ *                WIRE_EOF and WIRE_RESIZE (struct wire_size) to the monitor; WIRE_STDOUT,
+ *                WIRE_STDERR and, last, WIRE_EXIT (an int32_t, the exit code) from it. The reply
+ *                comes first. One primary client gets WIRE_LAST in place of WIRE_EXIT: the monitor
+ *                keeps its connection until it has done what is to be done at the end. It may leave
+ *                the last of a removal to the monitor: WIRE_REST, with the container's directory,
+ *                locked.
  *   others       one struct wire_reply, at once, or (WIRE_STOP, WIRE_WAIT) when it has happened.
  *
  * Only root and the container's owner can open the directory; the kernel tells who asks
@@ -52,7 +54,9 @@ enum wire_packet {
         WIRE_RESIZE = 'w',
         WIRE_STDOUT = 'o',
         WIRE_STDERR = 'r',
-        WIRE_EXIT = 'x'
+        WIRE_EXIT = 'x',
+        WIRE_LAST = 'l',
+        WIRE_REST = 'd'
 };
 struct wire_size {
         uint16_t rows, cols;
@@ -79,5 +83,10 @@ int wire_connect(int run);
 /* Sends a request and waits for its reply; timeout_ms -1: for ever. 0, -ETIMEDOUT, -ECONNRESET
  * (the monitor died). */
 int wire_call(int run, const struct wire_request *q, int timeout_ms, struct wire_reply *ret);
+/* WIRE_REST over a connection that WIRE_LAST came over; dir is passed on, not closed. 0, or -errno:
+ * there is no monitor to do it any more. */
+int wire_leave(int sock, int dir);
+/* What comes over a connection that is kept: a directory, or -1: its client has gone. */
+int wire_left(int sock);
 /* The monitor's end. */
 int wire_listen(int run);

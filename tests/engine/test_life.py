@@ -290,6 +290,25 @@ def test_remove_of_itself(engine, tmp_path):
         assert engine.run("--rm", "--name", "again", IMAGE, "true").ok()
 
 
+def test_the_directory_of_one_that_removed_itself_is_its_monitors(engine, watch):
+    """When the command returns nothing tells of the container any more; what it wrote goes a moment later, and
+    nobody's sweep is in the way of that."""
+    many = "mkdir /d; i=0; while [ $i -lt 3000 ]; do : > /d/$i; i=$((i+1)); done"
+    for _ in range(2):
+        engine.run("--rm", "--name", "again", IMAGE, "sh", "-c", many).ok()
+        assert not engine.ids() and not engine.listed("records")
+        assert engine("system", "check").ok()
+        engine.run("--rm", "--name", "again", IMAGE, "true").ok()
+    assert not watch.leaks()
+    engine("volume", "create", "v").ok()
+    engine.run("--rm", "-v", "v:/v", IMAGE, "sh", "-c", "mkdir /v/sub; echo kept > /v/sub/f").ok()
+    flags = ("--mount", "type=volume,src=v,dst=/s,subpath=sub", "--mount", f"type=image,src={IMAGE},dst=/i")
+    assert engine.run("--rm", *flags, IMAGE, "sh", "-c", "cat /s/f; test -d /i/bin").ok().out == "kept\n"
+    assert not watch.leaks()
+    assert engine.run("--rm", "-v", "v:/v", IMAGE, "cat", "/v/sub/f").ok().out == "kept\n"
+    engine("volume", "rm", "v").ok()
+
+
 def test_signals_are_passed_on(engine):
     script = "trap 'echo got; exit 6' TERM; echo ready; while :; do sleep 0.1; done"
     process = engine.popen("run", "--rm", IMAGE, "sh", "-c", script, stdout=subprocess.PIPE)

@@ -69,14 +69,14 @@ class Attached:
             if not data:
                 return
             yield chr(data[0]), data[1:]
-            if data[:1] == b"x":
+            if data[:1] in b"xl":
                 return
 
     def collect(self):
         """stdout, stderr and exit code, to the end."""
         out = {"o": b"", "r": b""}
         for kind, data in self.packets():
-            if kind == "x":
+            if kind in "xl":
                 return out["o"], out["r"], struct.unpack("=i", data)[0]
             out[kind] += data
         return out["o"], out["r"], None
