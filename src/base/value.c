@@ -7,6 +7,27 @@
 
 #define ID_NOBODY 65534 /* /proc/sys/kernel/overflowuid */
 
+void strings_add(struct arena *a, struct strings *l, const char *s)
+{
+        /* A power of two is full: what arena_array gave holds exactly that many. */
+        if ((l->n & (l->n - 1)) == 0) {
+                const char **more = arena_array(a, const char *, l->n ? l->n * 2 : 1);
+
+                if (l->n)
+                        memcpy(more, l->v, l->n * sizeof *more);
+                l->v = more;
+        }
+        l->v[l->n++] = s;
+}
+
+bool strings_has(const struct strings *l, const char *s)
+{
+        for (size_t i = 0; i < l->n; i++)
+                if (str_eq(l->v[i], s))
+                        return true;
+        return false;
+}
+
 struct strings strings_both(struct arena *a, const struct strings *x, const struct strings *y)
 {
         struct strings both = { arena_array(a, const char *, x->n + y->n + 1), 0 };

@@ -23,6 +23,9 @@ struct strings {
         size_t n;
 };
 struct arena;
+/* Appends s itself, no copy; the array is in a. Only for lists that were empty or made by this. */
+void strings_add(struct arena *a, struct strings *l, const char *s);
+bool strings_has(const struct strings *l, const char *s);
 /* x's, then y's; the array is in a. */
 struct strings strings_both(struct arena *a, const struct strings *x, const struct strings *y);
 

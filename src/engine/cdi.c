@@ -1,7 +1,6 @@
 /* The Container Device Interface (github.com/cncf-tags/container-device-interface, SPEC.md, 1.0):
  * files in which vendors say what a container needs to use their device. Those in JSON are read;
  * one in YAML matters only where its name is the vendor's, and is refused then. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/devices.h"
@@ -182,19 +182,21 @@ static bool ends(const char *name, const char *with)
 
 static int look_below(struct cdi *c, const char *path, struct err *e)
 {
-        DIR *dir = opendir(path);
-        struct dirent *entry;
+        AUTO_FD int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct strings names = { 0 };
         int r = 0;
 
-        while (dir && r == 0 && !c->found && (entry = readdir(dir)) != NULL) {
-                c->path = arena_printf(c->a, "%s/%s", path, entry->d_name);
-                if (ends(entry->d_name, ".yaml") || ends(entry->d_name, ".yml"))
+        if (dir >= 0)
+                dir_names(dir, ".", c->a, &names);
+        for (size_t i = 0; r == 0 && !c->found && i < names.n; i++) {
+                const char *name = names.v[i];
+
+                c->path = arena_printf(c->a, "%s/%s", path, name);
+                if (ends(name, ".yaml") || ends(name, ".yml"))
                         c->yaml = c->path;
-                else if (ends(entry->d_name, ".json"))
-                        r = read_spec(c, dirfd(dir), entry->d_name, e);
+                else if (ends(name, ".json"))
+                        r = read_spec(c, dir, name, e);
         }
-        if (dir)
-                closedir(dir);
         return r;
 }
 

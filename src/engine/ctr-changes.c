@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/changes.h"
@@ -180,33 +180,30 @@ static bool same_dir(const struct differ *d, const char *path, const struct stat
                                         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec));
 }
 
+static const char *path_of(struct differ *d, const char *dir, const char *name)
+{
+        return arena_printf(d->a, "%s%s%s", dir, *dir ? "/" : "", name);
+}
+
 /* An opaque directory hides what the image had there. */
 static void compare_opaque(struct differ *d, const char *path)
 {
-        int upper = open_in(d->upper, path, O_RDONLY | O_DIRECTORY), lower;
+        AUTO_FD int upper = open_in(d->upper, path, O_RDONLY | O_DIRECTORY);
         char value[2];
         bool opaque =
                 upper >= 0 && fgetxattr(upper, "trusted.overlay.opaque", value, sizeof value) == 1;
-        const struct dirent *entry;
+        AUTO_FD int lower = opaque ? open_in(d->lower, path, O_RDONLY | O_DIRECTORY) : -1;
+        struct strings names = { 0 };
         struct stat st;
-        DIR *dir;
 
-        fd_close(upper);
-        lower = opaque ? open_in(d->lower, path, O_RDONLY | O_DIRECTORY) : -1;
-        dir = lower < 0 ? NULL : fdopendir(lower);
-        if (!dir) {
-                fd_close(lower);
-                return;
-        }
-        while ((entry = readdir(dir))) {
-                const char *below =
-                        arena_printf(d->a, "%s%s%s", path, *path ? "/" : "", entry->d_name);
+        if (lower >= 0)
+                dir_names(lower, ".", d->a, &names);
+        for (size_t i = 0; i < names.n; i++) {
+                const char *below = path_of(d, path, names.v[i]);
 
-                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") &&
-                    !has(d->upper, below, &st))
+                if (!has(d->upper, below, &st))
                         add(d, 'D', below);
         }
-        closedir(dir);
 }
 
 static void compare(struct differ *d, const char *path, const struct stat *up)
@@ -233,26 +230,22 @@ static void compare(struct differ *d, const char *path, const struct stat *up)
 
 static int walk_one(struct differ *d, const char *path)
 {
-        int fd = open_in(d->upper, path, O_RDONLY | O_DIRECTORY);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-        const struct dirent *entry;
+        AUTO_FD int fd = open_in(d->upper, path, O_RDONLY | O_DIRECTORY);
+        struct strings names;
+        struct stat st;
+        int r;
 
-        if (!dir) {
-                fd_close(fd);
-                return fd == -ENOENT
-                               ? 0
-                               : err_sys(d->e, fd < 0 ? fd : errno, "cannot read \"/%s\"", path);
-        }
-        while ((entry = readdir(dir))) {
-                const char *below =
-                        arena_printf(d->a, "%s%s%s", path, *path ? "/" : "", entry->d_name);
-                struct stat st;
+        if (fd == -ENOENT)
+                return 0;
+        r = fd < 0 ? fd : dir_names(fd, ".", d->a, &names);
+        if (r < 0)
+                return err_sys(d->e, r, "cannot read \"/%s\"", path);
+        for (size_t i = 0; i < names.n; i++) {
+                const char *below = path_of(d, path, names.v[i]);
 
-                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") &&
-                    has(d->upper, below, &st))
+                if (has(d->upper, below, &st))
                         compare(d, below, &st);
         }
-        closedir(dir);
         return 0;
 }
 

@@ -1,12 +1,12 @@
 /* Whether containers are whole: records, directories, run directories and the OCI runtime's state
  * of the same ids; what dead monitors left. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
@@ -56,17 +56,17 @@ static bool is_known(const struct check *c, const char *id)
         return false;
 }
 
-/* Ids in a directory. */
-static void list(struct check *c, int parent, struct strings *ret)
+/* Of a directory's names those that are ids. */
+static struct strings ids_in(struct check *c, int dir, const char *path)
 {
-        DIR *d = parent < 0 ? NULL : fdopendir(parent);
-        struct dirent *entry;
+        struct strings all, ids = { 0 };
 
-        while (d && (entry = readdir(d)))
-                if (is_id(entry->d_name))
-                        settings_push(c->a, ret, arena_strdup(c->a, entry->d_name));
-        if (d)
-                closedir(d);
+        if (dir_names(dir, path, c->a, &all) < 0)
+                return ids;
+        for (size_t i = 0; i < all.n; i++)
+                if (is_id(all.v[i]))
+                        strings_add(c->a, &ids, all.v[i]);
+        return ids;
 }
 
 /* ---- records ---- */
@@ -175,15 +175,10 @@ int ctr_check(struct engine *g, struct arena *a, bool repair, struct finding **r
               struct err *e)
 {
         struct check c = { .g = g, .a = a, .repair = repair };
-        struct strings dirs = { 0 }, states = { 0 }, runs = { 0 };
+        struct strings dirs = ids_in(&c, store_dir(g->store), "containers");
+        struct strings states = ids_in(&c, AT_FDCWD, g->places.oci);
+        struct strings runs = ids_in(&c, AT_FDCWD, arena_printf(a, "%s/containers", g->places.run));
 
-        list(&c, openat(store_dir(g->store), "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-             &dirs);
-        list(&c, open(g->places.oci, O_RDONLY | O_DIRECTORY | O_CLOEXEC), &states);
-        list(&c,
-             open(arena_printf(a, "%s/containers", g->places.run),
-                  O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-             &runs);
         /* After the lists: what is made meanwhile is known, what is removed is looked for again. */
         if (ctr_list(g, a, &c.known, &c.nknown, e) < 0)
                 return -1;

@@ -1,12 +1,13 @@
 #include "engine/devices.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/dir.h"
 #include "base/str.h"
 #include "engine/settings.h"
 
@@ -76,25 +77,22 @@ static bool is_own(const char *path)
 static int add_tree(struct arena *a, struct devices *d, const char *host, const char *inside,
                     const char *access, unsigned depth)
 {
-        DIR *dir = opendir(host);
-        struct dirent *entry;
+        struct strings names;
+        int r = dir_names(AT_FDCWD, host, a, &names);
 
-        if (!dir)
-                return -errno;
-        while ((entry = readdir(dir)) != NULL) {
-                const char *from = arena_printf(a, "%s/%s", host, entry->d_name);
-                const char *to = arena_printf(a, "%s/%s", inside, entry->d_name);
+        for (size_t i = 0; i < names.n; i++) {
+                const char *from = arena_printf(a, "%s/%s", host, names.v[i]);
+                const char *to = arena_printf(a, "%s/%s", inside, names.v[i]);
                 struct stat st;
 
-                if (entry->d_name[0] == '.' || is_own(to) || lstat(from, &st) < 0)
+                if (names.v[i][0] == '.' || is_own(to) || lstat(from, &st) < 0)
                         continue;
                 if (is_device(&st))
                         put_found(a, d, &st, from, to, access);
                 else if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX)
                         add_tree(a, d, from, to, access, depth + 1);
         }
-        closedir(dir);
-        return 0;
+        return r;
 }
 
 int devices_add(struct arena *a, struct devices *d, const char *host, const char *inside,

@@ -1,6 +1,5 @@
 #include "engine/secret.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/names.h"
@@ -88,32 +88,17 @@ static int newest_first(const void *pa, const void *pb)
 
 static int list(struct store *s, struct arena *a, int all, struct secret **ret, size_t *ret_n)
 {
-        struct secret *v = NULL;
-        size_t n = 0, cap = 0;
-        const struct dirent *entry;
-        DIR *dir = fdopendir(openat(all, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        struct strings names;
+        int r = dir_names(all, ".", a, &names);
 
-        if (!dir)
-                return -errno;
-        while ((entry = readdir(dir))) {
-                struct secret one;
-
-                if (entry->d_name[0] == '.' || read_one(s, a, all, entry->d_name, &one) < 0)
-                        continue;
-                if (n == cap) {
-                        cap = cap ? cap * 2 : 16;
-                        v = mem_realloc(v, mem_mul(cap, sizeof *v));
-                }
-                v[n++] = one;
-        }
-        closedir(dir);
-        if (n)
-                qsort(v, n, sizeof *v, newest_first);
-        *ret = arena_array(a, struct secret, n + 1);
-        if (n)
-                memcpy(*ret, v, n * sizeof *v);
-        free(v);
-        *ret_n = n;
+        if (r < 0)
+                return r;
+        *ret = arena_array(a, struct secret, names.n + 1);
+        *ret_n = 0;
+        for (size_t i = 0; i < names.n; i++)
+                if (names.v[i][0] != '.' && read_one(s, a, all, names.v[i], &(*ret)[*ret_n]) == 0)
+                        ++*ret_n;
+        qsort(*ret, *ret_n, sizeof **ret, newest_first);
         return 0;
 }
 
@@ -220,14 +205,13 @@ static int put_away(int all, const char *id)
 /* Under the lock: what killed commands left, which may hold secrets. */
 static void sweep(int all)
 {
-        DIR *dir = fdopendir(openat(all, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        const struct dirent *entry;
+        AUTO_ARENA a = { 0 };
+        struct strings names;
 
-        while (dir && (entry = readdir(dir)))
-                if (str_after(entry->d_name, ".new-") || str_after(entry->d_name, ".gone-"))
-                        tree_remove(all, entry->d_name);
-        if (dir)
-                closedir(dir);
+        dir_names(all, ".", &a, &names);
+        for (size_t i = 0; i < names.n; i++)
+                if (str_after(names.v[i], ".new-") || str_after(names.v[i], ".gone-"))
+                        tree_remove(all, names.v[i]);
 }
 
 /* The new one takes the place of the old in one step, and then its own name. */

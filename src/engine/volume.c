@@ -1,6 +1,5 @@
 #include "engine/volume.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "engine/ctr-internal.h"
@@ -166,26 +166,13 @@ int volume_copy(int dir, int root, const char *destination, struct err *e)
         return copyup(from, dir, e);
 }
 
-static bool is_empty(int dir)
-{
-        DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        const struct dirent *entry;
-        bool empty = d != NULL;
-
-        while (d && empty && (entry = readdir(d)))
-                empty = str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..");
-        if (d)
-                closedir(d);
-        return empty;
-}
-
 int volume_fill(int dir, int root, const char *destination, struct err *e)
 {
         AUTO_FD int data = open_dir(dir, "_data");
 
         if (data < 0 || flock(data, LOCK_EX) < 0)
                 return err_sys(e, errno, "cannot open the volume's data");
-        return is_empty(data) ? volume_copy(data, root, destination, e) : 0;
+        return dir_is_empty(data) ? volume_copy(data, root, destination, e) : 0;
 }
 
 /* ---- reading ---- */
@@ -212,42 +199,23 @@ static int read_one(struct store *s, struct arena *a, int all, const char *name,
         return 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
-        return strcmp(((const struct volume *)a)->name, ((const struct volume *)b)->name);
-}
-
 int volume_list(struct store *s, struct arena *a, struct volume **ret, size_t *ret_n, struct err *e)
 {
         AUTO_FD int all = open_all(s, e);
-        struct volume *v = NULL;
-        size_t n = 0, cap = 0;
-        const struct dirent *entry;
-        DIR *dir = all < 0 ? NULL : fdopendir(fcntl(all, F_DUPFD_CLOEXEC, 0));
+        struct strings names;
+        int r;
 
         if (all < 0)
                 return -1;
-        while (dir && (entry = readdir(dir))) {
-                struct volume one;
-
-                /* One that goes while we look is none. */
-                if (entry->d_name[0] == '.' || read_one(s, a, all, entry->d_name, &one) < 0)
-                        continue;
-                if (n == cap) {
-                        cap = cap ? cap * 2 : 16;
-                        v = mem_realloc(v, mem_mul(cap, sizeof *v));
-                }
-                v[n++] = one;
-        }
-        if (dir)
-                closedir(dir);
-        if (n)
-                qsort(v, n, sizeof *v, by_name);
-        *ret = arena_array(a, struct volume, n + 1);
-        if (n)
-                memcpy(*ret, v, n * sizeof *v);
-        free(v);
-        *ret_n = n;
+        r = dir_names(all, ".", a, &names);
+        if (r < 0)
+                return err_sys(e, r, "cannot read \"%s/volumes\"", store_path(s));
+        *ret = arena_array(a, struct volume, names.n + 1);
+        *ret_n = 0;
+        /* One that goes while we look is none. */
+        for (size_t i = 0; i < names.n; i++)
+                if (names.v[i][0] != '.' && read_one(s, a, all, names.v[i], &(*ret)[*ret_n]) == 0)
+                        ++*ret_n;
         return 0;
 }
 

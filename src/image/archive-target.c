@@ -1,5 +1,4 @@
 /* The file or directory that an archive becomes. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,26 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "image/archive-internal.h"
 #include "kernel/tree.h"
-
-static bool is_empty(int dir)
-{
-        AUTO_FD int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = fd < 0 ? NULL : fdopendir(fd);
-        struct dirent *entry = NULL;
-
-        if (!d)
-                return false;
-        fd = -1; /* closedir() closes it */
-        while ((entry = readdir(d)) && (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..")))
-                ;
-        closedir(d);
-        return !entry;
-}
 
 static int open_failed(const char *path, struct err *e)
 {
@@ -61,7 +46,7 @@ static int open_dir(struct archive_target *t, bool add, struct err *e)
                 t->fd = TAKE_FD(there);
                 return 0;
         }
-        if (there >= 0 && !is_empty(there)) {
+        if (there >= 0 && !dir_is_empty(there)) {
                 err_set(e, ERR_EXISTS, "directory \"%s\" is not empty", t->path);
                 return err_hint(e, "Name one that does not exist yet.");
         }

@@ -1,6 +1,5 @@
 #include "image/difference.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/snapshot.h"
@@ -111,53 +111,6 @@ static int open_at(int root, const char *path, int flags)
         return resolve_open(root, *path ? path : ".", flags | O_NOFOLLOW, 0, RESOLVE_NO_SYMLINKS);
 }
 
-/* ---- names ---- */
-
-struct names {
-        char **v;
-        size_t n, cap;
-};
-
-static void names_done(struct names *l)
-{
-        for (size_t i = 0; i < l->n; i++)
-                free(l->v[i]);
-        free(l->v);
-}
-
-static int by_name(const void *a, const void *b)
-{
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Sorted. The directory may be none (fd -1). */
-static int names_read(int fd, struct names *l)
-{
-        DIR *dir;
-        struct dirent *entry;
-
-        if (fd < 0)
-                return 0;
-        dir = fdopendir(fd);
-        if (!dir) {
-                fd_close(fd);
-                return -1;
-        }
-        while ((entry = readdir(dir))) {
-                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
-                        continue;
-                if (l->n == l->cap) {
-                        l->cap = l->cap ? l->cap * 2 : 64;
-                        l->v = mem_realloc(l->v, mem_mul(sizeof *l->v, l->cap));
-                }
-                l->v[l->n++] = mem_strdup(entry->d_name);
-        }
-        closedir(dir);
-        if (l->n)
-                qsort(l->v, l->n, sizeof *l->v, by_name);
-        return 0;
-}
-
 /* ---- one file ---- */
 
 static bool touched(const struct differ *d, const char *path)
@@ -248,17 +201,25 @@ static void compare_name(struct differ *d, const char *dir, const char *from, co
 
 /* ---- directories ---- */
 
+/* Sorted. A side that has no such directory has no names. */
+static int names_of(struct differ *d, int side, const char *path, struct arena *a,
+                    struct strings *ret)
+{
+        AUTO_FD int fd = open_at(d->root[side], path, O_RDONLY | O_DIRECTORY);
+        int r = fd < 0 ? 0 : dir_names(fd, ".", a, ret);
+
+        return r < 0 ? err_sys(d->e, r, "cannot read the directory '/%s'", path) : 0;
+}
+
 static int walk_one(struct differ *d, const char *path, bool added)
 {
-        struct names l[SIDES] = { 0 };
+        AUTO_ARENA a = { 0 };
+        struct strings l[SIDES] = { 0 };
         size_t i = 0, k = 0;
-        int r;
+        int r = added ? 0 : names_of(d, FROM, path, &a, &l[FROM]);
 
-        r = names_read(added ? -1 : open_at(d->root[FROM], path, O_RDONLY | O_DIRECTORY), &l[FROM]);
         if (r == 0)
-                r = names_read(open_at(d->root[TO], path, O_RDONLY | O_DIRECTORY), &l[TO]);
-        if (r < 0)
-                err_sys(d->e, errno, "cannot read the directory '/%s'", path);
+                r = names_of(d, TO, path, &a, &l[TO]);
         while (r == 0 && (i < l[FROM].n || k < l[TO].n)) {
                 int c = i == l[FROM].n ? 1 : k == l[TO].n ? -1 : strcmp(l[FROM].v[i], l[TO].v[k]);
 
@@ -266,8 +227,6 @@ static int walk_one(struct differ *d, const char *path, bool added)
                 i += c <= 0;
                 k += c >= 0;
         }
-        names_done(&l[FROM]);
-        names_done(&l[TO]);
         return r;
 }
 

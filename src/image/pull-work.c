@@ -1,11 +1,11 @@
 /* One layer from its stage into the store. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/pull-internal.h"
@@ -30,18 +30,13 @@ int work_open(struct work *w, const char *name, bool nowait, struct err *e)
 /* Removes what the stage holds, but for the spool where that is to stay. */
 static void clean(int dir, bool keep)
 {
-        AUTO_FD int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = again < 0 ? NULL : fdopendir(again);
-        struct dirent *entry;
+        AUTO_ARENA a = { 0 };
+        struct strings names;
 
-        if (!d)
-                return;
-        again = -1;
-        while ((entry = readdir(d)))
-                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") &&
-                    !(keep && str_after(entry->d_name, SPOOL)))
-                        tree_remove(dir, entry->d_name);
-        closedir(d);
+        dir_names(dir, ".", &a, &names);
+        for (size_t i = 0; i < names.n; i++)
+                if (!(keep && str_after(names.v[i], SPOOL)))
+                        tree_remove(dir, names.v[i]);
 }
 
 uint64_t work_resume(struct work *w, const char *digest)

@@ -1,10 +1,10 @@
 /* Certificates beside the configuration: docker-certs.d(5). */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/registries-internal.h"
@@ -69,22 +69,19 @@ static int add_named(struct arena *a, const char *dir, const char *name, struct 
 
 static int add_directory(struct arena *a, const char *dir, struct endpoint *ep, struct err *e)
 {
-        struct dirent **names;
-        int n = scandir(dir, &names, NULL, alphasort), result = 0;
+        struct strings names;
+        int r = dir_names(AT_FDCWD, dir, a, &names);
 
-        if (n < 0)
-                return err_sys(e, errno, "cannot read certificates from '%s'", dir);
-        if (n > CERTS_MAX)
-                result = err_set(e, ERR_LIMIT, "'%s' holds more than %d files", dir, CERTS_MAX);
-        ep->ca = arena_array(a, struct pem, (size_t)n);
-        ep->clients = arena_array(a, struct client_cert, (size_t)n);
-        for (int i = 0; i < n; i++) {
-                if (result == 0)
-                        result = add_named(a, dir, names[i]->d_name, ep, e);
-                free(names[i]);
-        }
-        free(names);
-        return result;
+        if (r < 0)
+                return err_sys(e, r, "cannot read certificates from '%s'", dir);
+        if (names.n > CERTS_MAX)
+                return err_set(e, ERR_LIMIT, "'%s' holds more than %d files", dir, CERTS_MAX);
+        ep->ca = arena_array(a, struct pem, names.n + 1);
+        ep->clients = arena_array(a, struct client_cert, names.n + 1);
+        for (size_t i = 0; i < names.n; i++)
+                if (add_named(a, dir, names.v[i], ep, e) < 0)
+                        return -1;
+        return 0;
 }
 
 int certs_load(struct arena *a, const struct registry_options *o, const char *host,

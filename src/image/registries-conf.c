@@ -1,9 +1,10 @@
 /* registries.conf and its drop-ins, merged. */
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/dir.h"
 #include "base/str.h"
 #include "image/registries-internal.h"
 
@@ -216,36 +217,26 @@ static int add_file(struct arena *a, const char *path, bool required, struct reg
         return there ? registries_add(a, arena_strdup(a, path), &j, r, e) : 0;
 }
 
-static int is_conf(const struct dirent *d)
-{
-        return str_ends(d->d_name, ".conf");
-}
-
-static int by_bytes(const struct dirent **x, const struct dirent **y)
-{
-        return strcmp((*x)->d_name, (*y)->d_name);
-}
-
 /* The *.conf of a directory in the order of their names. */
 static int add_directory(struct arena *a, const char *path, struct registries *r, struct err *e)
 {
-        struct dirent **names;
-        int n = scandir(path, &names, is_conf, by_bytes), result = 0;
+        struct strings names;
+        int n = 0, got = dir_names(AT_FDCWD, path, a, &names);
 
-        if (n < 0)
-                return errno == ENOENT || errno == ENOTDIR
-                               ? 0
-                               : err_sys(e, errno, "cannot read '%s'", path);
-        if (n > DROP_INS_MAX)
-                result = err_set(e, ERR_LIMIT, "'%s' holds more than %d files", path, DROP_INS_MAX);
-        for (int i = 0; i < n; i++) {
-                if (result == 0)
-                        result = add_file(a, arena_printf(a, "%s/%s", path, names[i]->d_name),
-                                          false, r, e);
-                free(names[i]);
+        if (got == -ENOENT || got == -ENOTDIR)
+                return 0;
+        if (got < 0)
+                return err_sys(e, got, "cannot read '%s'", path);
+        for (size_t i = 0; i < names.n; i++) {
+                if (!str_ends(names.v[i], ".conf"))
+                        continue;
+                if (++n > DROP_INS_MAX)
+                        return err_set(e, ERR_LIMIT, "'%s' holds more than %d files", path,
+                                       DROP_INS_MAX);
+                if (add_file(a, arena_printf(a, "%s/%s", path, names.v[i]), false, r, e) < 0)
+                        return -1;
         }
-        free(names);
-        return result;
+        return 0;
 }
 
 static bool exists(const char *path)

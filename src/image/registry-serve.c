@@ -1,5 +1,4 @@
 /* Messages: requests of the caller come in and get a task each, answers and events go out. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -8,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/registry-internal.h"
@@ -368,15 +368,14 @@ void fetcher_answer_open(struct fetcher *f, const struct err *e)
 /* Whether dir holds certificates under the hashes of their names: "3513523f.0". */
 static bool dir_is_hashed(const char *path)
 {
-        DIR *dir = opendir(path);
-        struct dirent *d;
+        AUTO_ARENA a = { 0 };
+        struct strings names;
         bool found = false;
 
-        while (dir && !found && (d = readdir(dir)))
-                found = strlen(d->d_name) == 10 && strspn(d->d_name, "0123456789abcdef") == 8 &&
-                        str_eq(d->d_name + 8, ".0");
-        if (dir)
-                closedir(dir);
+        dir_names(AT_FDCWD, path, &a, &names);
+        for (size_t i = 0; i < names.n && !found; i++)
+                found = strlen(names.v[i]) == 10 && strspn(names.v[i], "0123456789abcdef") == 8 &&
+                        str_eq(names.v[i] + 8, ".0");
         return found;
 }
 

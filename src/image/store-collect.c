@@ -1,6 +1,5 @@
 /* Collection: what nobody refers to is renamed into trash/ under the lock, and deleted without it,
  * by a child that outlives the command. What a child did not get to, the next one does. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/dir.h"
 #include "base/str.h"
 #include "image/snapshot.h"
 #include "image/store-internal.h"
@@ -23,18 +23,12 @@ enum { STAGE_SECONDS = 24 * 3600 };
 
 int each_in(int top, int (*each)(void *ctx, int dir, const char *name), void *ctx)
 {
-        int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        AUTO_ARENA a = { 0 };
+        struct strings names;
+        int r = dir_names(top, ".", &a, &names);
 
-        if (!d) {
-                r = -errno;
-                fd_close(fd);
-                return r;
-        }
-        for (struct dirent *entry; r == 0 && (entry = readdir(d));)
-                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-                        r = each(ctx, top, entry->d_name);
-        closedir(d);
+        for (size_t i = 0; r == 0 && i < names.n; i++)
+                r = each(ctx, top, names.v[i]);
         return r;
 }
 

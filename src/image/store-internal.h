@@ -196,8 +196,6 @@ int image_present(struct store *s, const struct image *i, struct err *e);
 /* "a b c" as strings in a, and back. */
 struct strings strings_split(struct arena *a, const char *text);
 const char *strings_join(struct arena *a, const struct strings *l);
-void strings_add(struct arena *a, struct strings *l, const char *s);
-bool strings_has(const struct strings *l, const char *s);
 int labels_read(struct arena *a, const struct json *j, struct key_values *ret);
 
 /* Drops records of where layers' blobs come from whose layer is gone; within a transaction. */

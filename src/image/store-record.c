@@ -12,26 +12,6 @@ enum { RECORD_MAX = 4 << 20 };
 
 /* ---- lists of strings ---- */
 
-void strings_add(struct arena *a, struct strings *l, const char *s)
-{
-        if ((l->n & (l->n - 1)) == 0) {
-                const char **more = arena_array(a, const char *, l->n ? l->n * 2 : 1);
-
-                if (l->n)
-                        memcpy(more, l->v, l->n * sizeof *more);
-                l->v = more;
-        }
-        l->v[l->n++] = s;
-}
-
-bool strings_has(const struct strings *l, const char *s)
-{
-        for (size_t i = 0; i < l->n; i++)
-                if (str_eq(l->v[i], s))
-                        return true;
-        return false;
-}
-
 struct strings strings_split(struct arena *a, const char *text)
 {
         struct strings l = { 0 };

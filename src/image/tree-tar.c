@@ -1,6 +1,5 @@
 #include "image/tree-tar.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -253,24 +253,11 @@ static int put_file(struct writer *w, struct arena *a, int fd, const char *path,
         return t.type == TAR_FILE && t.size ? put_content(w, fd, path, t.size) : 0;
 }
 
-static bool is_empty_dir(int fd)
-{
-        DIR *dir = fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        const struct dirent *entry;
-        bool empty = true;
-
-        while (dir && empty && (entry = readdir(dir)))
-                empty = str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..");
-        if (dir)
-                closedir(dir);
-        return empty;
-}
-
 static bool is_stub(const struct writer *w, int fd, const char *path, const struct stat *st)
 {
         for (size_t i = 0; w->t->stubs && i < w->t->stubs->n; i++)
                 if (str_eq(w->t->stubs->v[i], path))
-                        return S_ISDIR(st->st_mode) ? is_empty_dir(fd)
+                        return S_ISDIR(st->st_mode) ? dir_is_empty(fd)
                                                     : S_ISREG(st->st_mode) && st->st_size == 0;
         return false;
 }
@@ -301,74 +288,39 @@ static int put_one(struct writer *w, const char *dir, const char *name, bool *re
 
 /* ---- directories ---- */
 
-static int by_name(const void *a, const void *b)
-{
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int names_read(int fd, char ***ret, size_t *ret_n)
-{
-        DIR *dir = fdopendir(fd);
-        const struct dirent *entry;
-        char **v = NULL;
-        size_t n = 0, cap = 0;
-
-        if (!dir) {
-                fd_close(fd);
-                return -errno;
-        }
-        while ((entry = readdir(dir))) {
-                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
-                        continue;
-                if (n == cap) {
-                        cap = cap ? cap * 2 : 64;
-                        v = mem_realloc(v, mem_mul(cap, sizeof *v));
-                }
-                v[n++] = mem_strdup(entry->d_name);
-        }
-        closedir(dir);
-        if (n)
-                qsort(v, n, sizeof *v, by_name);
-        *ret = v;
-        *ret_n = n;
-        return 0;
-}
-
 /* Its entries; the directories among them come next, in order. */
 static int put_dir(struct writer *w, const char *path)
 {
-        int fd = open_below(w, path, O_RDONLY | O_DIRECTORY), r = 0;
+        AUTO_FD int fd = open_below(w, path, O_RDONLY | O_DIRECTORY);
         AUTO_ARENA a = { 0 };
-        char **names = NULL;
-        size_t n = 0, first = w->ntodo;
+        struct strings names;
+        size_t first = w->ntodo;
+        int r;
 
         if (fd == -ENOENT)
                 return 0;
         if (fd < 0)
                 return err_sys(w->e, fd, "cannot open \"/%s\"", path);
-        if (w->t->layer && *path && is_opaque(fd) && put_whiteout(w, &a, path, ".wh..opq") < 0) {
-                fd_close(fd);
+        if (w->t->layer && *path && is_opaque(fd) && put_whiteout(w, &a, path, ".wh..opq") < 0)
                 return -1;
-        }
-        r = names_read(fd, &names, &n);
+        r = dir_names(fd, ".", &a, &names);
         if (r < 0)
-                err_sys(w->e, r, "cannot read \"/%s\"", path);
-        for (size_t i = 0; i < n; i++) {
-                bool enter = false;
+                return err_sys(w->e, r, "cannot read \"/%s\"", path);
+        for (size_t i = 0; i < names.n; i++) {
+                bool enter;
 
-                r = r < 0 ? r : put_one(w, path, names[i], &enter);
+                if (put_one(w, path, names.v[i], &enter) < 0)
+                        return -1;
                 if (enter)
-                        push(w, arena_printf(&a, "%s%s%s", path, *path ? "/" : "", names[i]));
-                free(names[i]);
+                        push(w, arena_printf(&a, "%s%s%s", path, *path ? "/" : "", names.v[i]));
         }
-        free(names);
         for (size_t i = first, k = w->ntodo; i + 1 < k; i++, k--) {
                 char *other = w->todo[i];
 
                 w->todo[i] = w->todo[k - 1];
                 w->todo[k - 1] = other;
         }
-        return r < 0 ? -1 : 0;
+        return 0;
 }
 
 int tree_tar_write(const struct tree_tar *t, struct err *e)

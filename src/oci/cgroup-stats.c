@@ -3,9 +3,10 @@
  * Members that runc leaves out when they are zero are left out here too, so that its consumers
  * see the same shapes. A file that can't be read leaves its members out: statistics never fail. */
 #include "oci/cgroup-stats.h"
+#include "base/dir.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -446,26 +447,25 @@ static void put_hugetlb_size(struct stats *s, const char *size)
 /* The sizes that the kernel has: directories "hugepages-2048kB". */
 static void put_hugetlb(struct stats *s)
 {
-        DIR *dir = cgroup_version_of(s->c, CGROUP_HUGETLB) ? opendir("/sys/kernel/mm/hugepages")
-                                                           : NULL;
-        struct dirent *entry;
+        AUTO_ARENA a = { 0 };
+        struct strings names = { 0 };
 
+        if (cgroup_version_of(s->c, CGROUP_HUGETLB))
+                dir_names(AT_FDCWD, "/sys/kernel/mm/hugepages", &a, &names);
         json_open(s->w, "hugetlb", '{');
-        while (dir && (entry = readdir(dir))) {
+        for (size_t i = 0; i < names.n; i++) {
                 static const char units[] = "KMG";
                 unsigned long long kb;
                 unsigned unit = 0;
                 char size[32];
 
-                if (sscanf(entry->d_name, "hugepages-%llukB", &kb) != 1)
+                if (sscanf(names.v[i], "hugepages-%llukB", &kb) != 1)
                         continue;
                 for (; kb >= 1024 && unit < 2; unit++)
                         kb /= 1024;
                 snprintf(size, sizeof size, "%llu%cB", kb, units[unit]);
                 put_hugetlb_size(s, size);
         }
-        if (dir)
-                closedir(dir);
         json_close(s->w, '}');
 }
 

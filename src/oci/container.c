@@ -1,6 +1,5 @@
 #include "oci/container.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "kernel/proc.h"
@@ -297,25 +297,20 @@ int container_save(const struct container *c, struct err *e)
 /* Empties the directory dir, two levels deep: nothing of ours goes deeper. */
 static int empty_dir(int dir, int depth)
 {
-        int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-        DIR *d = copy < 0 ? NULL : fdopendir(copy);
-        struct dirent *entry;
+        AUTO_ARENA a = { 0 };
+        struct strings names;
+        int r = dir_names(dir, ".", &a, &names);
 
-        if (!d)
-                return -errno;
-        while ((entry = readdir(d))) {
-                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
-                        continue;
-                if (unlinkat(dir, entry->d_name, 0) == 0 || errno == ENOENT)
+        for (size_t i = 0; i < names.n; i++) {
+                if (unlinkat(dir, names.v[i], 0) == 0 || errno == ENOENT)
                         continue;
                 AUTO_FD int sub =
-                        openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                        openat(dir, names.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (sub >= 0 && depth > 0)
                         empty_dir(sub, depth - 1);
-                if (unlinkat(dir, entry->d_name, AT_REMOVEDIR) < 0)
+                if (unlinkat(dir, names.v[i], AT_REMOVEDIR) < 0)
                         r = -errno;
         }
-        closedir(d);
         return r;
 }
 
@@ -404,37 +399,23 @@ void container_state_json(const struct container *c, enum status status,
         json_close(&w, '}');
 }
 
-static int by_name(const void *x, const void *y)
-{
-        return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 int container_list(struct arena *a, const char *root, struct strings *ret, struct err *e)
 {
-        DIR *d = opendir(root);
-        struct dirent *entry;
-        size_t cap = 0;
+        AUTO_FD int top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct strings names = { 0 };
+        int r = top < 0 ? -errno : dir_names(top, ".", a, &names);
 
         *ret = (struct strings){ 0 };
-        if (!d && errno == ENOENT)
+        if (r == -ENOENT)
                 return 0;
-        if (!d)
-                return err_sys(e, errno, "cannot read state directory \"%s\"", root);
-        while ((entry = readdir(d))) {
-                if (!container_id_ok(entry->d_name) || entry->d_type != DT_DIR)
-                        continue;
-                if (ret->n == cap) {
-                        const char **more = arena_array(a, const char *, cap * 2 + 16);
+        if (r < 0)
+                return err_sys(e, r, "cannot read state directory \"%s\"", root);
+        for (size_t i = 0; i < names.n; i++) {
+                struct stat st;
 
-                        if (ret->n)
-                                memcpy(more, ret->v, ret->n * sizeof *more);
-                        ret->v = more;
-                        cap = cap * 2 + 16;
-                }
-                ret->v[ret->n++] = arena_strdup(a, entry->d_name);
+                if (container_id_ok(names.v[i]) &&
+                    fstatat(top, names.v[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+                        strings_add(a, ret, names.v[i]);
         }
-        closedir(d);
-        if (ret->n)
-                qsort(ret->v, ret->n, sizeof *ret->v, by_name);
         return 0;
 }

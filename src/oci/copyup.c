@@ -1,6 +1,5 @@
 #include "oci/copyup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -200,18 +200,12 @@ static int copy_entry(struct copy *c, int from, int to, const char *name, int de
 
 static int copy_dir(struct copy *c, int from, int to, int depth)
 {
-        int dup = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-        DIR *d = dup < 0 ? NULL : fdopendir(dup);
-        struct dirent *entry;
+        AUTO_ARENA a = { 0 };
+        struct strings names;
+        int r = depth > DEPTH_MAX ? -ELOOP : dir_names(from, ".", &a, &names);
 
-        if (!d)
-                return -errno;
-        if (depth > DEPTH_MAX)
-                r = -ELOOP;
-        while (r == 0 && (entry = readdir(d)))
-                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-                        r = copy_entry(c, from, to, entry->d_name, depth);
-        closedir(d);
+        for (size_t i = 0; r == 0 && i < names.n; i++)
+                r = copy_entry(c, from, to, names.v[i], depth);
         return r;
 }
 

@@ -1,7 +1,6 @@
 /* berth image mount, berth image unmount: images as directories of this host, read-only.
  *
  * An image is mounted at RUN/images/ID, and that it is mounted there is all that is known of it. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/berth.h"
@@ -183,16 +183,15 @@ static int mount_all(struct mounts *m, struct err *e)
 static int each_mounted(struct mounts *m,
                         int (*fn)(struct mounts *m, const char *id, struct err *e), struct err *e)
 {
-        DIR *d = fdopendir(openat(m->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        struct dirent *entry;
-        int r = 0;
+        AUTO_ARENA a = { 0 };
+        struct strings names;
+        int r = dir_names(m->dir, ".", &a, &names);
 
-        if (!d)
-                return err_sys(e, errno, "cannot read \"%s\"", m->path);
-        while (r == 0 && (entry = readdir(d)))
-                if (entry->d_name[0] != '.' && is_mounted(m->dir, entry->d_name))
-                        r = fn(m, entry->d_name, e);
-        closedir(d);
+        if (r < 0)
+                return err_sys(e, r, "cannot read \"%s\"", m->path);
+        for (size_t i = 0; r == 0 && i < names.n; i++)
+                if (names.v[i][0] != '.' && is_mounted(m->dir, names.v[i]))
+                        r = fn(m, names.v[i], e);
         return r;
 }
 
