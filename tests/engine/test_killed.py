@@ -4,7 +4,6 @@
 A strike is a dozen commands, so all steps of all walks (BERTH_STEP=1) take more than an hour: by default every 23rd
 step is taken."""
 
-import contextlib
 import errno
 import os
 import signal
@@ -12,14 +11,13 @@ import signal
 import kit
 import pytest
 from enginekit import IMAGE, eventually, processes_of
+from strikes import SYS_WRITE, Killer, go_on, only_x86_64
 
-KILLER = kit.REPO / "tests" / "faults" / "killer.c"
-SYS_WRITE = 1
 ENDS = 3
 LASTS = "trap 'exit 5' TERM; while :; do sleep 0.05; done"
 
 STEP = int(os.environ.get("BERTH_STEP", "23"))
-pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="killer.c knows x86_64 registers only")
+pytestmark = only_x86_64
 
 RUN = ("run", "-d", "--name", "m", IMAGE, "sh", "-c", LASTS)
 RUN_RM = ("run", "--rm", "--name", "m", IMAGE, "sh", "-c", f"exit {ENDS}")
@@ -44,17 +42,7 @@ COMMANDS = {  # what was there before, and what is struck
 
 @pytest.fixture(scope="session")
 def killer(base):
-    program = base / "killer"
-    kit.sh("cc", "-O1", "-D_GNU_SOURCE", "-o", program, KILLER)
-    return program
-
-
-def go_on():
-    """The killer leaves a child of what it killed stopped, where that one had just been made."""
-    for pid in kit.children():
-        with contextlib.suppress(OSError):
-            if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] in "tT":
-                os.kill(pid, signal.SIGCONT)
+    return Killer(base)
 
 
 class Struck:
@@ -62,19 +50,10 @@ class Struck:
 
     def __init__(self, engine, killer, watch, step):
         self.engine, self.killer, self.watch, self.step = engine, killer, watch, step
-        self.report = engine.base / "report"
 
     def strike(self, words, n, child=0, error=0, sig=signal.SIGKILL):
-        argv = [self.killer, "-k", child, "-s", int(sig), "-o", self.report, *(["-e", error] if error else []), n]
-        binary, plain = self.engine.binary, self.engine.argv
-        self.engine.argv = lambda *args: [str(a) for a in argv] + [binary] + plain(*args)[1:]
-        try:
-            result = self.engine(*words, timeout=60)
-        finally:
-            del self.engine.argv
-        what, step, call = self.report.read_text().split()
-        assert what != "hung", (words, n, result)
-        return what, int(call), result
+        result = self.engine(*words, prefix=self.killer.argv(n, child, error, sig), timeout=60)
+        return *self.killer.struck(), result
 
     def untrue(self):
         """What ps -a says and is not so."""
@@ -87,7 +66,7 @@ class Struck:
 
     def settled(self, context):
         """What was killed has come to rest: ps tells the truth then."""
-        go_on()
+        go_on(kit.children())
         assert eventually(lambda: kit.children_reap() is not None and not self.untrue(), 10), (context, self.untrue())
 
     def clean(self, context):

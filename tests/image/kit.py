@@ -67,12 +67,12 @@ class Berth:
     def argv(self, *args):
         return [self.binary, "--root", str(self.root), "--runroot", str(self.runroot), *map(str, args)]
 
-    def popen(self, *args, env=None, **kw):
-        """Started; the test waits for it. Output goes to files where it isn't asked for."""
+    def popen(self, *args, env=None, prefix=(), **kw):
+        """Started, behind the words of prefix; the test waits for it. Output goes nowhere where it isn't asked for."""
         kw.setdefault("stdin", subprocess.DEVNULL)
         kw.setdefault("stdout", subprocess.DEVNULL)
         kw.setdefault("stderr", subprocess.DEVNULL)
-        process = subprocess.Popen(self.argv(*args), env={**self.env, **(env or {})}, **kw)
+        process = subprocess.Popen([*prefix, *self.argv(*args)], env={**self.env, **(env or {})}, **kw)
         ocikit.OWN[process.pid] = process
         return process
 

@@ -1,23 +1,18 @@
 """The store: killed at each system call of every change, and each of them failing, it is whole and has
 lost nothing; what is removed gives its space back; its index can be lost."""
 
-import contextlib
 import errno
 import json
 import os
 import shutil
-import signal
 import sqlite3
 
 import kit
 import pytest
-
-KILLER = kit.REPO / "tests" / "faults" / "killer.c"
-SYS_WRITE = 1
+from strikes import SYS_WRITE, Killer, go_on, only_x86_64
 
 full = [pytest.param(1, id="all")]
 sampled = [pytest.param(17, id="sampled", marks=[pytest.mark.fast, pytest.mark.sampled])]
-x86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="killer.c knows x86_64 registers only")
 
 
 def layer(name, size=20_000):
@@ -45,9 +40,7 @@ def archives(base):
 
 @pytest.fixture(scope="session")
 def killer(base):
-    program = base / "killer"
-    kit.sh("cc", "-O1", "-D_GNU_SOURCE", "-o", program, KILLER)
-    return program
+    return Killer(base)
 
 
 def contents(berth):
@@ -63,20 +56,11 @@ def names(images):
     return sorted(name for image in images for name in image["Names"])
 
 
-def go_on():
-    """The killer leaves a child of what it killed stopped, where that one had just been made."""
-    for pid in kit.children():
-        with contextlib.suppress(OSError):
-            if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] in "tT":
-                os.kill(pid, signal.SIGCONT)
-
-
 class Struck:
     """A store with an image in it, struck in the middle of a change again and again."""
 
     def __init__(self, berth, killer, archives, step):
         self.berth, self.killer, self.archives, self.step = berth, killer, archives, step
-        self.report = berth.base / "report"
         berth("load", "-i", archives["old"]).ok()
         self.before = contents(berth)
         self.old = images(berth)
@@ -98,22 +82,12 @@ class Struck:
         self.prepared = contents(self.berth)
 
     def strike(self, verb, n, child=0, error=0):
-        argv = [self.killer, "-k", str(child), "-o", str(self.report), *(["-e", str(error)] if error else []), str(n)]
-        binary, self.berth.binary = self.berth.binary, str(self.killer)
-        plain = self.berth.argv
-        self.berth.argv = lambda *args: [str(a) for a in argv] + [binary] + plain(*args)[1:]
-        try:
-            result = self.berth(*self.verb(verb), timeout=60)
-        finally:
-            self.berth.binary = binary
-            del self.berth.argv
-        what, step, call = self.report.read_text().split()
-        assert what != "hung", (verb, n, result)
-        return what, int(call), result
+        result = self.berth(*self.verb(verb), prefix=self.killer.argv(n, child, error), timeout=60)
+        return *self.killer.struck(), result
 
     def whole(self, context):
         """Nothing is wrong, the old image is as it was, the new one is there whole or not at all."""
-        go_on()
+        go_on(kit.children())
         kit.children_reap()
         check = self.berth("system", "check", "--deep", "--json")
         assert (check.code, json.loads(check.out or "null")) == (0, []), (context, check)
@@ -163,14 +137,14 @@ def struck(berth, killer, archives, request):
 steps = pytest.mark.parametrize("struck", full + sampled, indirect=True)
 
 
-@x86_64
+@only_x86_64
 @steps
 @pytest.mark.parametrize("verb", ["load", "tag", "untag", "rmi", "prune", "collect", "open"])
 def test_killed_at_each_call(struck, verb):
     assert struck.walk(verb) >= 60 - struck.step
 
 
-@x86_64
+@only_x86_64
 @steps
 @pytest.mark.parametrize("verb, child", [("load", 1), ("rmi", 1)])
 def test_helper_killed_at_each_call(struck, verb, child):
@@ -178,7 +152,7 @@ def test_helper_killed_at_each_call(struck, verb, child):
     assert struck.walk(verb, child=child) >= struck.step
 
 
-@x86_64
+@only_x86_64
 @steps
 @pytest.mark.parametrize("name", ["ENOSPC", "EIO"])
 @pytest.mark.parametrize("verb", ["load", "tag", "untag", "rmi", "collect"])

@@ -5,17 +5,14 @@ walk takes minutes; the fast subset takes every 11th step."""
 
 import errno
 import json
-import os
 
 import kit
 import pytest
+from strikes import SYS_WRITE, Killer, only_x86_64
 
-KILLER = kit.REPO / "tests" / "faults" / "killer.c"
 CREATE, START, RUN, EXEC, DELETE = "create", "start", "run", "exec", "delete"
-SYS_WRITE = 1
 
-pytestmark = [pytest.mark.skipif(os.uname().machine != "x86_64", reason="killer.c knows x86_64 registers only"),
-              pytest.mark.lacks("runc", "crun", why="leave containers half made")]
+pytestmark = [only_x86_64, pytest.mark.lacks("runc", "crun", why="leave containers half made")]
 full = [pytest.param(1, id="all")]
 sampled = [pytest.param(11, id="sampled", marks=pytest.mark.fast)]
 
@@ -25,8 +22,7 @@ class Struck:
 
     def __init__(self, box, workshop, watch, step):
         self.box, self.watch, self.step = box, watch, step
-        self.killer = workshop.build(KILLER)
-        self.report = box.dir / "report"
+        self.killer = Killer(workshop.base)
         box.args("sleep", "1000")
         box.resources.update(memory={"limit": 64 << 20}, pids={"limit": 50})
         box.config["hooks"] = {}
@@ -48,12 +44,10 @@ class Struck:
             self.box.args("true").save()
 
     def strike(self, verb, n, child=0, error=0):
-        """Runs the verb and strikes at step n; the report's words and the result."""
-        flags = ["-k", str(child), "-o", str(self.report), *(["-e", str(error)] if error else []), str(n)]
-        result = self.box.runtime(*self.verb(verb), prefix=[self.killer, *flags], stdout=self.box.dir / "struck")
-        what, step, call = self.report.read_text().split()
-        assert what != "hung", (verb, n, result)
-        return what, int(call), result
+        """Runs the verb and strikes at step n; what happened and the result."""
+        result = self.box.runtime(*self.verb(verb), prefix=self.killer.argv(n, child, error),
+                                  stdout=self.box.dir / "struck")
+        return *self.killer.struck(), result
 
     def clean(self, context):
         """delete --force succeeds, and nothing remains."""
