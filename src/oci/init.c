@@ -256,12 +256,14 @@ static void await_start(struct init *in)
         clear_environment();
         /* L1: recorded now; it may outlive the runtime. */
         prctl(PR_SET_PDEATHSIG, in->l->die_along ? SIGKILL : 0, 0, 0, 0);
+        /* Before `create` can return: what is sent right after it would be lost otherwise. */
+        if (in->l->mode == LAUNCH_CREATE)
+                heed_signals();
         if (sync_send(in->sync, SYNC_READY, 0) < 0 || sync_wait_go(in->sync) < 0)
                 _exit(1);
         if (in->l->mode != LAUNCH_CREATE)
                 return;
         in->sync = fd_close(in->sync);
-        heed_signals();
         while (read(in->l->fifo_start, &byte, 1) < 0)
                 if (errno != EINTR)
                         _exit(1);
