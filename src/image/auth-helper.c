@@ -147,7 +147,8 @@ static int run(struct arena *a, const char *program, const char *verb, int in, c
         if (r < 0) {
                 err_set(e, ERR_UNAVAILABLE, "cannot run the credential helper '%s': %s", program,
                         strerror(-r));
-                return err_hint(e, "Install it, or remove it from credHelpers or credsStore.");
+                return err_hint(e, "Install it, or remove it from credHelpers, credsStore or "
+                                   "credential-helpers.");
         }
         pidfd = sys_pidfd_open(pid);
         r = pidfd < 0 ? -errno : collect(reading, pidfd, &output);

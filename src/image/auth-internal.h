@@ -10,6 +10,7 @@
 #define AUTH_FILE_MAX (1u << 20)
 #define AUTH_FILES_MAX 3
 #define DOCKER_HUB_KEY "https://index.docker.io/v1/"
+#define AUTH_HELPERS_WORDS "credential-helpers of registries.conf"
 
 /* The files in the order of reading; the first is the one that is written. */
 struct auth_files {
@@ -26,5 +27,7 @@ int auth_read(struct arena *a, const char *path, struct json *ret, struct err *e
 const char *auth_key_host(struct arena *a, const char *key);
 /* The helper of `credHelpers` for host, or NULL. */
 const char *auth_helper_of(struct arena *a, const struct json *file, const char *host);
+/* Who keeps credentials, in the order to ask; one at least. */
+struct strings auth_helpers(const struct auth_places *p);
 /* What helpers know a host by. */
 const char *auth_helper_key(const char *host);

@@ -189,8 +189,8 @@ static const char *key_in(const char *path, const char *key)
                                                                                   : key;
 }
 
-int auth_store(struct arena *a, const struct auth_places *p, const char *key,
-               const struct credentials *c, const char **ret_where, struct err *e)
+static int store_in_file(struct arena *a, const struct auth_places *p, const char *key,
+                         const struct credentials *c, const char **ret_where, struct err *e)
 {
         AUTO_TARGET t = { .dir = -1 };
         const char *helper;
@@ -203,6 +203,43 @@ int auth_store(struct arena *a, const struct auth_places *p, const char *key,
         if (helper)
                 return helper_store(a, helper, auth_key_host(a, key), c, e);
         return rewrite(a, &t, &file, key_in(t.path, key), c, e);
+}
+
+/* With a program of registries.conf: it knows hosts only. */
+static int store_with(struct arena *a, const char *helper, const char *key,
+                      const struct credentials *c, const char **ret_where, struct err *e)
+{
+        const char *host = auth_key_host(a, key);
+
+        *ret_where = arena_printf(a, "docker-credential-%s", helper);
+        if (host ? helper_store(a, helper, host, c, e) == 0
+                 : err_set(e, ERR_UNSUPPORTED, "'%s' keeps logins for whole registries only",
+                           *ret_where) == 0)
+                return 0;
+        return err_in(e, AUTH_HELPERS_WORDS);
+}
+
+int auth_store(struct arena *a, const struct auth_places *p, const char *key,
+               const struct credentials *c, const char **ret_where, struct err *e)
+{
+        const struct strings helpers = auth_helpers(p);
+        struct err failed = { 0 };
+
+        for (size_t i = 0; i < helpers.n; i++) {
+                const char *name = helpers.v[i];
+                struct err why = { 0 };
+                int r = str_eq(name, AUTH_HELPER_FILES)
+                                ? store_in_file(a, p, key, c, ret_where, &why)
+                                : store_with(a, name, key, c, ret_where, &why);
+
+                if (r == 0)
+                        return 0;
+                if (failed.code == ERR_NONE)
+                        failed = why;
+        }
+        if (e)
+                *e = failed;
+        return -1;
 }
 
 static bool has_key(struct arena *a, const struct json *file, const char *key)
@@ -270,8 +307,8 @@ static int remove_all(struct arena *a, const struct target *t, const struct json
         return rewrite(a, t, file, NULL, NULL, e);
 }
 
-int auth_remove(struct arena *a, const struct auth_places *p, const char *key, bool all,
-                struct err *e)
+static int remove_from_file(struct arena *a, const struct auth_places *p, const char *key, bool all,
+                            struct err *e)
 {
         AUTO_TARGET t = { .dir = -1 };
         const char *helper;
@@ -289,4 +326,44 @@ int auth_remove(struct arena *a, const struct auth_places *p, const char *key, b
                 return rewrite(a, &t, &file, key, NULL, e);
         return found ? 0
                      : err_set(e, ERR_NOT_FOUND, "no credentials for '%s' in '%s'", key, t.path);
+}
+
+static int remove_with(struct arena *a, const char *helper, const char *key, bool all,
+                       struct err *e)
+{
+        const char *host = all ? NULL : auth_key_host(a, key);
+        bool found = false;
+
+        if (all ? store_erase(a, helper, e) < 0
+                : host && helper_erase(a, helper, host, &found, e) < 0)
+                return err_in(e, AUTH_HELPERS_WORDS);
+        if (all || found)
+                return 0;
+        return err_set(e, ERR_NOT_FOUND, "no credentials for '%s' in 'docker-credential-%s'", key,
+                       helper);
+}
+
+int auth_remove(struct arena *a, const struct auth_places *p, const char *key, bool all,
+                struct err *e)
+{
+        const struct strings helpers = auth_helpers(p);
+        struct err failed = { 0 }, absent = { 0 };
+        bool found = false;
+
+        for (size_t i = 0; i < helpers.n; i++) {
+                const char *name = helpers.v[i];
+                struct err why = { 0 };
+                int r = str_eq(name, AUTH_HELPER_FILES) ? remove_from_file(a, p, key, all, &why)
+                                                        : remove_with(a, name, key, all, &why);
+                struct err *of = why.code == ERR_NOT_FOUND ? &absent : &failed;
+
+                found = found || r == 0;
+                if (r < 0 && of->code == ERR_NONE)
+                        *of = why;
+        }
+        if (failed.code == ERR_NONE && found)
+                return 0;
+        if (e)
+                *e = failed.code != ERR_NONE ? failed : absent;
+        return -1;
 }

@@ -157,14 +157,14 @@ static int find_in(struct arena *a, const char *file, struct json j, const char 
         return 0;
 }
 
-int auth_find(struct arena *a, const struct auth_places *p, const char *host, const char *path,
-              const struct log *log, struct credentials *ret, struct err *e)
+static int find_in_files(struct arena *a, const struct auth_places *p, const char *host,
+                         const char *path, const struct log *log, struct credentials *ret,
+                         struct err *e)
 {
         struct auth_files files;
-        struct credentials c = { .kind = CREDENTIALS_NONE };
 
         auth_files(a, p, &files);
-        for (size_t i = 0; i < files.n && c.kind == CREDENTIALS_NONE; i++) {
+        for (size_t i = 0; i < files.n && ret->kind == CREDENTIALS_NONE; i++) {
                 struct err why = { 0 };
                 struct json j;
 
@@ -179,8 +179,41 @@ int auth_find(struct arena *a, const struct auth_places *p, const char *host, co
                                 *e = why;
                         return -1;
                 }
-                if (find_in(a, files.path[i], j, host, path, &c, e) < 0)
+                if (find_in(a, files.path[i], j, host, path, ret, e) < 0)
                         return -1;
+        }
+        return 0;
+}
+
+struct strings auth_helpers(const struct auth_places *p)
+{
+        static const char *files[] = { AUTH_HELPER_FILES };
+
+        return p->helpers.n ? p->helpers : (struct strings){ files, ARRAY_SIZE(files) };
+}
+
+int auth_find(struct arena *a, const struct auth_places *p, const char *host, const char *path,
+              const struct log *log, struct credentials *ret, struct err *e)
+{
+        const struct strings helpers = auth_helpers(p);
+        struct credentials c = { .kind = CREDENTIALS_NONE };
+        struct err failed = { 0 };
+
+        for (size_t i = 0; i < helpers.n && c.kind == CREDENTIALS_NONE; i++) {
+                const char *name = helpers.v[i];
+                struct err why = { 0 };
+
+                if (str_eq(name, AUTH_HELPER_FILES))
+                        find_in_files(a, p, host, path, log, &c, &why);
+                else if (ask_helper(a, name, host, &c, &why) < 0)
+                        err_in(&why, AUTH_HELPERS_WORDS);
+                if (failed.code == ERR_NONE)
+                        failed = why;
+        }
+        if (c.kind == CREDENTIALS_NONE && failed.code != ERR_NONE) {
+                if (e)
+                        *e = failed;
+                return -1;
         }
         if (c.kind != CREDENTIALS_NONE)
                 log_debug(log, "credentials for %s%s%s are from %s", host,

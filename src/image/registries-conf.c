@@ -188,6 +188,7 @@ int registries_add(struct arena *a, const char *file, const struct json *j, stru
                 { "unqualified-search-registries", JSON_ARRAY,
                   offsetof(struct registries, search) },
                 { "short-name-mode", JSON_STRING, offsetof(struct registries, mode) },
+                { "credential-helpers", JSON_ARRAY, offsetof(struct registries, helpers) },
         };
 
         if (json_get(j, "registries")) {

@@ -48,6 +48,7 @@ struct registries {
         size_t n;
         struct strings search;
         bool has_search;
+        struct strings helpers; /* credential-helpers */
         struct key_values aliases;
         const char *mode; /* NULL: not set */
 };

@@ -41,10 +41,10 @@ static void decide_tls(const struct registry_options *o, bool insecure, struct e
 }
 
 /* Certificates of certs.d, unless there are others, and credentials. */
-static int complete(struct arena *a, const struct registry_options *o, const struct log *log,
-                    struct endpoint *ep, struct err *e)
+static int complete(struct arena *a, const struct registry_options *o,
+                    const struct auth_places *places, const struct log *log, struct endpoint *ep,
+                    struct err *e)
 {
-        struct auth_places places = { o->root, o->authfile };
         bool hub = str_eq(ep->host, "registry-1.docker.io");
         const char *name = hub ? "docker.io" : ep->host;
 
@@ -55,7 +55,7 @@ static int complete(struct arena *a, const struct registry_options *o, const str
         if (o->tls_verify < 0 && ep->nca == 0 && is_loopback(ep->host))
                 ep->skip_verify = true;
         if (!o->creds || ep->mirror)
-                return auth_find(a, &places, name, ep->repository, log, &ep->credentials, e);
+                return auth_find(a, places, name, ep->repository, log, &ep->credentials, e);
         if (auth_parse(a, o->creds, &ep->credentials, e) < 0)
                 return -1;
         ep->credentials.source = "--creds";
@@ -212,6 +212,24 @@ static int by_hosts(struct arena *a, const struct reference *ref, const struct h
 
 /* ---- the interface ---- */
 
+static struct auth_places places_of(const struct registry_options *o, const struct registries *r)
+{
+        return (struct auth_places){ .root = o->root,
+                                     .authfile = o->authfile,
+                                     .helpers = o->authfile ? (struct strings){ 0 } : r->helpers };
+}
+
+int registry_auth_places(struct arena *a, const struct registry_options *o, struct auth_places *ret,
+                         struct err *e)
+{
+        struct registries all;
+
+        if (registries_load(a, o, &all, e) < 0)
+                return -1;
+        *ret = places_of(o, &all);
+        return 0;
+}
+
 static int by_name(struct arena *a, const char *name, const struct registry_options *o,
                    struct registry *ret, struct err *e)
 {
@@ -226,6 +244,7 @@ int registry_config(struct arena *a, const struct reference *ref, const struct r
         const char *name = arena_printf(a, "%s/%s", ref->host, ref->path);
         const struct registries_table *t;
         struct registry found = { .n = 0 };
+        struct auth_places places;
         struct registries all;
         struct hosts hosts;
         size_t covered = 0;
@@ -240,8 +259,9 @@ int registry_config(struct arena *a, const struct reference *ref, const struct r
         r = t       ? by_table(a, ref, name, t, covered, o, &found, e)
             : there ? by_hosts(a, ref, &hosts, o, &found, e)
                     : by_name(a, name, o, &found, e);
+        places = places_of(o, &all);
         for (size_t i = 0; r == 0 && i < found.n; i++)
-                r = complete(a, o, log, &found.endpoints[i], e);
+                r = complete(a, o, &places, log, &found.endpoints[i], e);
         if (r == 0)
                 *ret = found;
         return r;

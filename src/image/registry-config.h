@@ -99,6 +99,11 @@ struct registry_options {
 int registry_config(struct arena *a, const struct reference *ref, const struct registry_options *o,
                     const struct log *log, struct registry *ret, struct err *e);
 
+/* Where credentials are kept: in --authfile, else by the programs of registries.conf's
+ * credential-helpers, in which AUTH_HELPER_FILES stands for the usual files, else in those (W3). */
+int registry_auth_places(struct arena *a, const struct registry_options *o, struct auth_places *ret,
+                         struct err *e);
+
 enum short_name_mode {
         SHORT_NAME_ENFORCING, /* without an alias and with several candidates: ask, or refuse */
         SHORT_NAME_PERMISSIVE,

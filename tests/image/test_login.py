@@ -164,6 +164,129 @@ def test_helper(berth, auth_registry, repo, tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.fixture
+def helper(berth, tmp_path):
+    """helper(NAME): a docker-credential-NAME of its own on berth's PATH."""
+    berth.env["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+
+    def make(name):
+        place, program = tmp_path / name, tmp_path / f"docker-credential-{name}"
+        place.mkdir()
+        program.write_text(f"""#!/usr/bin/python3
+import json, pathlib, sys, urllib.parse
+verb, said, place = sys.argv[1], sys.stdin.read(), pathlib.Path({str(place)!r})
+if (place / "broken").exists():
+    sys.exit(print("the keychain is locked") or 3)
+if verb == "list":
+    print(json.dumps({{k["ServerURL"]: k["Username"] for k in map(json.loads, (p.read_text() for p in place.iterdir()))}}))
+    sys.exit()
+path = place / urllib.parse.quote(json.loads(said)["ServerURL"] if verb == "store" else said.strip(), "")
+if verb == "store":
+    path.write_text(said)
+elif not path.exists():
+    sys.exit(print("credentials not found in native keychain") or 1)
+elif verb == "get":
+    print(path.read_text())
+else:
+    path.unlink()
+""")
+        program.chmod(0o755)
+        return place
+
+    return make
+
+
+def kept(place):
+    return {k["ServerURL"]: k["Username"] for k in (json.loads(p.read_text()) for p in place.iterdir())}
+
+
+def use_helpers(berth, *names):
+    (berth.home / "registries.conf").write_text(f"credential-helpers = {json.dumps(names)}\n")
+
+
+def test_helpers_of_registries_conf(berth, auth_registry, repo, helper):
+    """They keep logins for all registries, instead of the file, and are asked for them."""
+    auth_registry.push(kit.Image([kit.Layer([kit.file("a", b"hello")])]), f"{repo}:1")
+    place = helper("one")
+    use_helpers(berth, "one")
+    result = log_in(berth, auth_registry, "alice", "wonder land", "-v").ok()
+    assert "Used: docker-credential-one" in result.out
+    assert kept(place) == {auth_registry.address: "alice"} and not auth_file(berth).exists()
+    assert berth("login", "--get-login", auth_registry.address).ok().out == "alice\n"
+    ref = f"{auth_registry.address}/{repo}:1"
+    berth("pull", *auth_registry.flags, ref).ok()
+    berth("push", "-q", *auth_registry.flags, ref).ok()
+    berth("rmi", ref).ok()
+    berth("create", "--name", "c", ref, "x").ok()
+    berth("rm", "c").ok()
+    berth("logout", auth_registry.address).ok()
+    assert kept(place) == {}
+    assert berth("logout", auth_registry.address).failed().code == 3
+    assert berth("pull", *auth_registry.flags, "--policy=always", ref).failed().code == 4
+
+
+def test_helpers_and_podman(berth, auth_registry, helper):
+    """podman keeps and finds logins at the same places."""
+    places = helper("one"), helper("two")
+    use_helpers(berth, "one", "containers-auth.json", "two")
+    flags = ("--tls-verify=false", "-u", "bob", "-p", "builder")
+    peer(berth, "podman", "login", *flags, auth_registry.address)
+    theirs = [kept(p) for p in places]
+    assert berth("login", "--get-login", auth_registry.address).ok().out == "bob\n"
+    berth("logout", auth_registry.address).ok()
+    assert peer(berth, "podman", "login", "--get-login", auth_registry.address, check=False).returncode
+    log_in(berth, auth_registry, "bob", "builder").ok()
+    assert [kept(p) for p in places] == theirs == [{auth_registry.address: "bob"}, {}]
+    assert peer(berth, "podman", "login", "--get-login", auth_registry.address).stdout == "bob\n"
+    peer(berth, "podman", "logout", auth_registry.address, check=False)  # it takes the second one's "not found" ill
+    assert berth("login", "--get-login", auth_registry.address).failed().code == 3
+
+
+def test_helpers_in_their_order(berth, auth_registry, helper):
+    """One that fails makes the next one the one to ask; that it failed is said where none has credentials."""
+    one, two = helper("one"), helper("two")
+    use_helpers(berth, "one", "two", "containers-auth.json")
+    (one / "broken").touch()
+    log_in(berth, auth_registry).ok()
+    assert kept(two) == {auth_registry.address: "alice"}
+    assert berth("login", "--get-login", auth_registry.address).ok().out == "alice\n"
+    failed = berth("logout", auth_registry.address).failed("credential-helpers of registries.conf", "the keychain is locked")
+    assert failed.code == 1 and kept(two) == {}  # what could be removed is
+    failed = berth("pull", *auth_registry.flags, f"{auth_registry.address}/x:1").failed("the keychain is locked")
+    (one / "broken").unlink()
+    use_helpers(berth, "none", "containers-auth.json")
+    berth("pull", *auth_registry.flags, f"{auth_registry.address}/x:1").failed("'docker-credential-none'", "credential-helpers")
+    log_in(berth, auth_registry).ok()
+    assert list(stored(berth)) == [auth_registry.address]
+    berth("login", "--get-login", auth_registry.address).ok()
+
+
+def test_helpers_and_what_they_do_not_keep(berth, auth_registry, helper, tmp_path):
+    """A namespace's login goes to the file; --authfile wins over all helpers."""
+    one = helper("one")
+    use_helpers(berth, "one")
+    key = f"{auth_registry.address}/team"
+    asked = ("login", "-u", "bob", "--password-stdin", *auth_registry.flags)
+    berth(*asked, key, input="builder").failed("'docker-credential-one' keeps logins for whole registries only")
+    use_helpers(berth, "one", "containers-auth.json")
+    berth(*asked, key, input="builder").ok()
+    assert list(stored(berth)) == [key] and kept(one) == {}
+    path = tmp_path / "file.json"
+    berth(*asked, f"--authfile={path}", auth_registry.address, input="builder").ok()
+    assert list(json.loads(path.read_text())["auths"]) == [auth_registry.address] and kept(one) == {}
+    log_in(berth, auth_registry).ok()
+    assert kept(one) == {auth_registry.address: "alice"}
+    berth("logout", "--all").ok()
+    assert kept(one) == {} and stored(berth) == {}
+
+
+def test_helpers_that_are_none(berth):
+    (berth.home / "registries.conf").write_text("credential-helpers = 'a/b'\n")
+    assert "'a/b' is no name of a credential helper" in berth("pull", "127.0.0.1:1/x").failed().err
+    (berth.home / "registries.conf").write_text("credential-helpers = [1]\n")
+    assert "'credential-helpers' is no array of strings" in berth("login", "--get-login", "x.io").failed().err
+
+
 def test_tls(berth, tls_registry):
     """Without users a registry takes any: what counts is its certificate."""
     refused = berth("login", "-u", "a", "--password-stdin", "--tls-verify", tls_registry.address, input="b").failed()

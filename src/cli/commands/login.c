@@ -11,6 +11,7 @@
 #include "cli/registry-args.h"
 #include "image/auth.h"
 #include "image/fetch.h"
+#include "image/registry-config.h"
 
 struct login_args {
         const char *user, *password;
@@ -81,14 +82,20 @@ static void split(struct arena *a, const char *key, const char **ret_host, const
         *ret_path = key[n] ? key + n + 1 : NULL;
 }
 
-static int find(struct ctx *c, const struct login_args *args, const char *key,
+static int places_take(struct ctx *c, const char *authfile, struct auth_places *ret, struct err *e)
+{
+        const struct registry_options o = { .authfile = authfile, .tls_verify = -1 };
+
+        return registry_auth_places(&c->arena, &o, ret, e);
+}
+
+static int find(struct ctx *c, const struct auth_places *places, const char *key,
                 struct credentials *ret, struct err *e)
 {
-        struct auth_places places = { .authfile = args->registry.authfile };
         const char *host, *path;
 
         split(&c->arena, key, &host, &path);
-        return auth_find(&c->arena, &places, host, path, &c->log, ret, e);
+        return auth_find(&c->arena, places, host, path, &c->log, ret, e);
 }
 
 static int verify(struct ctx *c, const struct login_args *args, const struct reference *ref,
@@ -109,11 +116,12 @@ static int verify(struct ctx *c, const struct login_args *args, const struct ref
         return r;
 }
 
-static int get_login(struct ctx *c, const struct login_args *args, const char *key, struct err *e)
+static int get_login(struct ctx *c, const struct auth_places *places, const char *key,
+                     struct err *e)
 {
         struct credentials found;
 
-        if (find(c, args, key, &found, e) < 0)
+        if (find(c, places, key, &found, e) < 0)
                 return -1;
         if (found.kind == CREDENTIALS_NONE)
                 return err_set(e, ERR_NOT_FOUND, "not logged in to %s", key);
@@ -121,14 +129,15 @@ static int get_login(struct ctx *c, const struct login_args *args, const char *k
 }
 
 /* Without -u and -p, credentials that are there already are tried first. 1: they are good. */
-static int try_existing(struct ctx *c, const struct login_args *args, const char *key,
+static int try_existing(struct ctx *c, const struct login_args *args,
+                        const struct auth_places *places, const char *key,
                         const struct reference *ref)
 {
         struct credentials found;
         struct err ignored = { 0 };
 
         if (args->user || args->password || args->password_stdin ||
-            find(c, args, key, &found, &ignored) < 0 || found.kind == CREDENTIALS_NONE)
+            find(c, places, key, &found, &ignored) < 0 || found.kind == CREDENTIALS_NONE)
                 return 0;
         fprintf(stderr, "Authenticating with existing credentials for %s\n", key);
         if (verify(c, args, ref, NULL, &ignored) == 0)
@@ -183,18 +192,19 @@ static int check(const struct login_args *args, struct err *e)
 static int login(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct login_args *args = p;
-        struct auth_places places = { .authfile = args->registry.authfile };
+        struct auth_places places;
         struct credentials given;
         struct reference ref;
         const char *key, *where;
 
-        if (take_registry(&c->arena, argc ? argv[0] : "docker.io", &key, &ref, e) < 0)
+        if (take_registry(&c->arena, argc ? argv[0] : "docker.io", &key, &ref, e) < 0 ||
+            places_take(c, args->registry.authfile, &places, e) < 0)
                 return -1;
         if (args->get_login)
-                return get_login(c, args, key, e);
+                return get_login(c, &places, key, e);
         if (check(args, e) < 0)
                 return -1;
-        if (try_existing(c, args, key, &ref)) {
+        if (try_existing(c, args, &places, key, &ref)) {
                 return say(arena_printf(&c->arena,
                                         "Existing credentials are valid. Already logged in to "
                                         "%s\n",
@@ -244,11 +254,8 @@ static int still_there(struct ctx *c, const struct auth_places *places, const ch
                        struct err *e)
 {
         struct credentials found = { .kind = CREDENTIALS_NONE };
-        const char *host, *path;
 
-        split(&c->arena, key, &host, &path);
-        if (auth_find(&c->arena, places, host, path, &c->log, &found, NULL) < 0 ||
-            found.kind == CREDENTIALS_NONE)
+        if (find(c, places, key, &found, NULL) < 0 || found.kind == CREDENTIALS_NONE)
                 return err_set(e, ERR_NOT_FOUND, "not logged in to %s", key);
         err_set(e, ERR_STATE, "the credentials for %s are from %s, where logins are not kept", key,
                 found.source);
@@ -258,14 +265,16 @@ static int still_there(struct ctx *c, const struct auth_places *places, const ch
 static int logout(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct logout_args *args = p;
-        struct auth_places places = { .authfile = args->authfile };
+        struct auth_places places;
         struct err inner = { 0 };
         struct reference ref;
         const char *key = NULL;
 
         if (args->all && argc)
                 return err_set(e, ERR_INVALID, "--all takes no registry");
-        if (!args->all && take_registry(&c->arena, argc ? argv[0] : "docker.io", &key, &ref, e) < 0)
+        if ((!args->all &&
+             take_registry(&c->arena, argc ? argv[0] : "docker.io", &key, &ref, e) < 0) ||
+            places_take(c, args->authfile, &places, e) < 0)
                 return -1;
         if (auth_remove(&c->arena, &places, key, args->all, &inner) < 0) {
                 if (inner.code == ERR_NOT_FOUND && key)
