@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,7 +24,6 @@
 #include "engine/logs.h"
 
 #define ENTRY_MAX (1u << 20) /* far more than a monitor sends */
-#define LOOK_MS 500          /* how often a follower asks whether the container still runs */
 
 /* ---- the export format (systemd.io/JOURNAL_EXPORT_FORMATS) ---- */
 
@@ -240,40 +240,92 @@ static bool alive(const struct log_query *q)
         return q->alive && q->alive(q->ctx);
 }
 
-/* Until the container has ended, or to the end of what is there. */
-static int read_journal(struct reader *r, bool follow, struct err *e)
-{
-        AUTO_FD int out = -1;
-        bool more = true;
-        pid_t pid;
+struct log_journal {
+        struct reader r;
+        bool following; /* the container was up: afterwards the rest is read to its end */
+        pid_t pid;      /* of journalctl, whose output is out */
+        int out;
+        int64_t asked_ms; /* when alive() was asked last */
+};
 
-        r->b.len = 0; /* half an entry of one that was killed comes again */
-        out = start(r, follow, &pid, e);
-        if (out < 0)
-                return -1;
-        while (more) {
-                if (poll(&(struct pollfd){ out, POLLIN, 0 }, 1, follow ? LOOK_MS : -1) == 0)
-                        more = alive(r->q);
-                else
-                        more = take(r, out);
-        }
-        kill(pid, SIGTERM);
-        wait_for(pid);
-        return 0;
+static int64_t now_ms(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-int logs_read_journald(const struct log_query *q, struct err *e)
+/* What is there, and where it follows what comes. */
+static int begin(struct log_journal *j, struct err *e)
 {
-        struct reader r = { .q = q };
-        int status = 0;
+        j->r.b.len = 0; /* half an entry of one that was killed comes again */
+        if (!j->following && !alive(j->r.q))
+                synchronize();
+        j->out = start(&j->r, j->following, &j->pid, e);
+        j->asked_ms = now_ms();
+        return j->out < 0 ? -1 : 0;
+}
 
-        if (q->follow && alive(q))
-                status = read_journal(&r, true, e);
-        if (status == 0 && !r.ended) {
-                if (!alive(q))
-                        synchronize();
-                status = read_journal(&r, false, e);
+static void end(struct log_journal *j)
+{
+        if (j->out < 0)
+                return;
+        j->out = fd_close(j->out);
+        kill(j->pid, SIGTERM);
+        wait_for(j->pid);
+}
+
+int log_journal_open(const struct log_query *q, struct log_journal **ret, struct err *e)
+{
+        struct log_journal *j = mem_alloc(sizeof *j);
+
+        *j = (struct log_journal){ .r = { .q = q }, .following = q->follow && alive(q), .out = -1 };
+        if (begin(j, e) == 0) {
+                *ret = j;
+                return 0;
         }
-        buf_done(&r.b);
-        return status;
+        log_journal_close(j);
+        return -1;
+}
+
+/* All that has come; false at the end of what journalctl has to say. */
+static bool take_all(struct log_journal *j)
+{
+        struct pollfd p = { j->out, POLLIN, 0 };
+
+        while (poll(&p, 1, j->following ? 0 : -1) != 0)
+                if (!take(&j->r, j->out))
+                        return false;
+        if (now_ms() - j->asked_ms < LOGS_QUIET_MS)
+                return true;
+        j->asked_ms = now_ms();
+        return alive(j->r.q);
+}
+
+bool log_journal_step(struct log_journal *j)
+{
+        if (take_all(j))
+                return false;
+        if (!j->following || j->r.ended)
+                return true;
+        end(j);
+        j->following = false;
+        if (begin(j, &(struct err){ 0 }) == 0)
+                take_all(j);
+        return true;
+}
+
+int log_journal_fd(const struct log_journal *j)
+{
+        return j->out;
+}
+
+void log_journal_close(struct log_journal *j)
+{
+        if (!j)
+                return;
+        end(j);
+        buf_done(&j->r.b);
+        free(j);
 }

@@ -572,52 +572,83 @@ static int follow_step(struct reader *r, struct files *f)
         return status || r->ended || newest == ours || newest == 0 ? status : go_on(r, f);
 }
 
-static int follow(struct reader *r, struct files *f)
+/* ---- one log ---- */
+
+struct log_source {
+        const struct log_query *q;
+        struct log_journal *journal; /* LOG_DRIVER_JOURNALD; and nothing else */
+        struct reader r;
+        struct files f;
+        int watch; /* inotify on q->dir; or -1 */
+        bool begun;
+};
+
+static int open_files(struct log_source *s, struct err *e)
 {
-        AUTO_FD int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        struct pollfd p = { watch, POLLIN, 0 };
-        char events[4096];
-        int status = 0;
+        const struct log_query *q = s->q;
 
-        if (watch >= 0)
-                inotify_add_watch(watch, fd_path(r->q->dir).s, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
-        while (status == 0 && !r->ended) {
-                /* Asked before reading: what came in between is still read. */
-                bool last = !r->q->alive || !r->q->alive(r->q->ctx);
-
-                status = follow_step(r, f);
-                if (last)
-                        break;
-                poll(&p, 1, 500);
-                while (watch >= 0 && read(watch, events, sizeof events) > 0)
-                        ;
-        }
-        return status;
-}
-
-static int read_log_files(const struct log_query *q, struct err *e)
-{
-        AUTO_FREE char *buf = mem_alloc(LINE_CAP);
-        struct reader r = { .q = q, .fd = -1, .buf = buf };
-        struct files f = { 0 };
-        int status;
-
-        files_open(q->dir, &f);
-        if (f.n == 0 && faccessat(q->dir, "ctr.log", R_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-            errno != ENOENT) {
-                files_close(&f);
+        /* Before the files, so that nothing comes in between unseen. */
+        s->watch = q->follow ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
+        if (s->watch >= 0)
+                inotify_add_watch(s->watch, fd_path(q->dir).s, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+        s->r = (struct reader){ .q = q, .fd = -1, .buf = mem_alloc(LINE_CAP) };
+        files_open(q->dir, &s->f);
+        if (s->f.n == 0 && faccessat(q->dir, "ctr.log", R_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+            errno != ENOENT)
                 return err_sys(e, errno, "cannot read the log");
-        }
         if (q->tail >= 0)
-                r.skip = MAX(count_records(q, &f, buf) - q->tail, (int64_t)0);
-        status = read_files(&r, &f);
-        if (status == 0 && q->follow && !r.ended)
-                status = follow(&r, &f);
-        files_close(&f);
-        return status < 0 ? -1 : 0;
+                s->r.skip = MAX(count_records(q, &s->f, s->r.buf) - q->tail, (int64_t)0);
+        return 0;
 }
 
-int logs_read(const struct log_query *q, struct err *e)
+int logs_open(const struct log_query *q, struct log_source **ret, struct err *e)
 {
-        return q->driver == LOG_DRIVER_JOURNALD ? logs_read_journald(q, e) : read_log_files(q, e);
+        struct log_source *s = mem_alloc(sizeof *s);
+        int r;
+
+        s->q = q;
+        s->watch = -1;
+        r = q->driver == LOG_DRIVER_JOURNALD ? log_journal_open(q, &s->journal, e)
+                                             : open_files(s, e);
+        if (r == 0)
+                *ret = s;
+        else
+                logs_close(s);
+        return r;
+}
+
+bool logs_step(struct log_source *s)
+{
+        const struct log_query *q = s->q;
+        char events[4096];
+        bool last;
+
+        if (s->journal)
+                return log_journal_step(s->journal);
+        while (s->watch >= 0 && read(s->watch, events, sizeof events) > 0)
+                ;
+        if (!s->begun) {
+                s->begun = true;
+                if (read_files(&s->r, &s->f) != 0 || s->r.ended || !q->follow)
+                        return true;
+        }
+        /* Asked before reading: what came in between is still read. */
+        last = !q->alive || !q->alive(q->ctx);
+        return follow_step(&s->r, &s->f) != 0 || s->r.ended || last;
+}
+
+int logs_fd(const struct log_source *s)
+{
+        return s->journal ? log_journal_fd(s->journal) : s->watch;
+}
+
+void logs_close(struct log_source *s)
+{
+        if (!s)
+                return;
+        log_journal_close(s->journal);
+        fd_close(s->watch);
+        files_close(&s->f);
+        free(s->r.buf);
+        free(s);
 }

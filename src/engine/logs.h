@@ -52,7 +52,20 @@ struct log_export {
 /* One entry of the journal's export format at *at, which moves past it: its text stays where it is.
  * False: it is not whole yet. Pure, and fuzzed. */
 bool log_export_read(const char **at, const char *end, struct log_export *ret);
-/* logs_read() of LOG_DRIVER_JOURNALD. */
-int logs_read_journald(const struct log_query *q, struct err *e);
-/* Reads; with follow waits for more (inotify) until alive() says no and everything was read. */
-int logs_read(const struct log_query *q, struct err *e);
+/* One log that is being read, maybe beside others. */
+struct log_source;
+/* q must last as long. */
+int logs_open(const struct log_query *q, struct log_source **ret, struct err *e);
+/* Puts out all that is there; true: that was all, for without follow it is, and with it alive()
+ * says no. Else to be called again when logs_fd() can be read, and every LOGS_QUIET_MS. */
+bool logs_step(struct log_source *s);
+int logs_fd(const struct log_source *s);
+void logs_close(struct log_source *s); /* NULL is fine */
+#define LOGS_QUIET_MS 500
+
+/* The same of LOG_DRIVER_JOURNALD. */
+struct log_journal;
+int log_journal_open(const struct log_query *q, struct log_journal **ret, struct err *e);
+bool log_journal_step(struct log_journal *j);
+int log_journal_fd(const struct log_journal *j);
+void log_journal_close(struct log_journal *j);

@@ -445,6 +445,49 @@ def test_logs_tail_times_and_streams(engine):
     engine("rm", "t").ok()
 
 
+def test_logs_of_several(engine):
+    ids = [engine.run("--name", n, IMAGE, "sh", "-c", f"echo {n}1; echo {n}2 >&2; printf {n}3").ok() and
+           engine.json("inspect", n)[0]["Id"] for n in ("a", "b")]
+    a, b = (id[:12] for id in ids)
+    shown = engine("logs", "a", "b").ok()
+    assert shown.out == f"{a} a1\n{a} a3\n{b} b1\n{b} b3\n" and shown.err == f"{a} a2\n{b} b2\n"
+    assert engine("logs", "-n", "a", "b").ok().err == "a a2\nb b2\n"
+    assert engine("logs", "-n", "--color", "a", "b").ok().err == "\x1b[37ma a2\x1b[0m\n\x1b[31mb b2\x1b[0m\n"
+    assert re.fullmatch(r"\x1b\[37m\d{4}-\S+ a2\x1b\[0m\n", engine("logs", "--color", "-t", "a").ok().err)
+    assert engine("logs", "-f", "-n", "a", "b").ok().err == "a a2\nb b2\n"
+    engine("rm", "a", "b").ok()
+
+
+def test_following_several(engine):
+    """What comes is shown when it comes, whole lines only, until the last has ended."""
+    script = "read x; echo begun; printf 'half '; read x; echo line; read x"
+    ends = []
+    for name in ("a", "b"):
+        engine("create", "-i", "--name", name, IMAGE, "sh", "-c", script).ok()
+        ends.append(engine.popen("start", "-ai", name, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL))
+        engine.becomes(name, "running")
+    out = engine.base / "shown"
+    with open(out, "wb") as to:
+        follower = engine.popen("logs", "-f", "-n", "a", "b", stdout=to)
+
+    def say(end):
+        end.stdin.write(b"\n")
+        end.stdin.flush()
+
+    wanted = []
+    for end, line in ((1, "b begun"), (0, "a begun"), (0, "a half line"), (1, "b half line")):
+        say(ends[end])
+        wanted.append(line)
+        assert eventually(lambda: out.read_text().splitlines() == wanted, 10), (out.read_text(), wanted)
+    say(ends[0])
+    assert ends[0].wait(10) == 0 and follower.poll() is None
+    say(ends[1])
+    assert ends[1].wait(10) == 0 and follower.wait(10) == 0
+    assert out.read_text().splitlines() == wanted
+    out.unlink()
+    engine("rm", "a", "b").ok()
+
+
 @pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
 def test_following_ends_with_the_container(engine, driver):
     flags = ("--log-driver", driver, "--log-opt", "max-size=20k", "--log-opt", "max-file=2", "--name", "t")

@@ -1,5 +1,6 @@
 /* berth logs. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -13,16 +14,17 @@
 #include "engine/logs.h"
 
 struct logs_args {
-        bool follow, timestamps, latest, names;
+        bool follow, timestamps, latest, names, color;
         const char *since, *until, *tail;
 };
 
 static const struct opt opts[] = {
-        IGNORED(0, "color", "Names are not coloured", .hidden = true),
+        FLAG(struct logs_args, color, 0, "color", "Each container's lines in a colour of its own"),
         REFUSED(0, "details", "logs have no attributes of their driver's"),
         FLAG(struct logs_args, follow, 'f', "follow", "Wait for more, until the container ends"),
         FLAG(struct logs_args, latest, 'l', "latest", "The container that was created last"),
-        FLAG(struct logs_args, names, 'n', "names", "Begin each line with the container's name"),
+        FLAG(struct logs_args, names, 'n', "names",
+             "Begin each line with the container's name; of several with their ids by default"),
         STR(struct logs_args, since, 0, "since", "TIME",
             "What came after TIME: RFC 3339, seconds since 1970, or so long ago, such as 10m"),
         STR(struct logs_args, tail, 0, "tail", "N", "The last N lines, or all"),
@@ -31,46 +33,79 @@ static const struct opt opts[] = {
         {}
 };
 
+/* What has come of one stream and is not written yet. */
+struct lines {
+        struct buf text;
+        size_t whole; /* to the end of the last whole line */
+        bool begun;   /* a line whose end has not come */
+};
 struct reading {
         const struct logs_args *args;
         struct engine *g;
         const struct ctr *ctr;
-        bool begun[LOG_STREAM_MAX]; /* a line whose end has not come */
-        struct buf out[LOG_STREAM_MAX];
+        unsigned number; /* of several, 0 and on */
+        bool several;    /* another's line is not to come into one of ours */
+        int dir;
+        struct log_query q;
+        struct log_source *source; /* NULL: it has ended */
+        struct lines lines[LOG_STREAM_MAX];
         bool closed; /* nobody reads us */
 };
 
+#define LINE_HELD_MAX (1u << 20) /* a longer line is written in pieces */
+
+static void flush_lines(struct reading *r, enum log_stream s, bool all)
+{
+        int fd = s == LOG_STDERR ? STDERR_FILENO : STDOUT_FILENO;
+        struct lines *l = &r->lines[s];
+        size_t n = all || !r->several || l->text.len > LINE_HELD_MAX ? l->text.len : l->whole;
+
+        if (n == 0)
+                return;
+        if (fd_write_all(fd, l->text.s, n) < 0)
+                r->closed = true;
+        l->text.len -= n;
+        memmove(l->text.s, l->text.s + n, l->text.len);
+        l->whole = 0;
+}
+
 static void flush(struct reading *r)
 {
-        for (int s = 0; s < LOG_STREAM_MAX; s++) {
-                int fd = s == LOG_STDERR ? STDERR_FILENO : STDOUT_FILENO;
+        for (int s = 0; s < LOG_STREAM_MAX; s++)
+                flush_lines(r, (enum log_stream)s, false);
+}
 
-                if (r->out[s].len && fd_write_all(fd, r->out[s].s, r->out[s].len) < 0)
-                        r->closed = true;
-                buf_clear(&r->out[s]);
-        }
+static void begin_line(const struct reading *r, const struct log_record *record, struct buf *out)
+{
+        static const int colors[] = { 37, 31, 32, 33, 34, 35, 36 }; /* podman's, in its order */
+
+        if (r->args->color)
+                buf_printf(out, "\033[%dm", colors[r->number % ARRAY_SIZE(colors)]);
+        if (r->args->names)
+                buf_printf(out, "%s ", r->ctr->name);
+        else if (r->several)
+                buf_printf(out, "%.12s ", r->ctr->id);
+        if (r->args->timestamps)
+                buf_printf(out, "%s ", record->time);
 }
 
 static int put(void *ctx, const struct log_record *record)
 {
         struct reading *r = ctx;
-        struct buf *out = &r->out[record->stream];
+        struct lines *l = &r->lines[record->stream];
 
         /* The streams keep their order as far as two descriptors can. */
-        if (r->out[record->stream == LOG_STDOUT ? LOG_STDERR : LOG_STDOUT].len)
-                flush(r);
-        if (!r->begun[record->stream]) {
-                if (r->args->names)
-                        buf_printf(out, "%s ", r->ctr->name);
-                if (r->args->timestamps)
-                        buf_printf(out, "%s ", record->time);
+        flush_lines(r, record->stream == LOG_STDOUT ? LOG_STDERR : LOG_STDOUT, false);
+        if (!l->begun)
+                begin_line(r, record, &l->text);
+        buf_add(&l->text, record->text, record->len);
+        l->begun = record->partial;
+        if (!record->partial) {
+                buf_puts(&l->text, r->args->color ? "\033[0m\n" : "\n");
+                l->whole = l->text.len;
         }
-        buf_add(out, record->text, record->len);
-        if (!record->partial)
-                buf_putc(out, '\n');
-        r->begun[record->stream] = record->partial;
-        if (out->len > 65536)
-                flush(r);
+        if (l->text.len > 65536)
+                flush_lines(r, record->stream, false);
         return r->closed ? 1 : 0;
 }
 
@@ -117,46 +152,110 @@ static int driver_of(int dir, enum log_driver *ret, struct err *e)
         return 0;
 }
 
-static int read_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
+static int reading_open(struct reading *r, struct err *e)
 {
-        struct reading r = { .args = args, .g = g, .ctr = c };
-        AUTO_FD int dir = ctr_dir(g, c->id, e);
-        struct log_query q = { .dir = dir,
-                               .id = c->id,
-                               .follow = r.args->follow,
-                               .alive = alive,
-                               .put = put,
-                               .ctx = &r };
-        int status;
+        const struct logs_args *a = r->args;
 
-        if (dir < 0 || driver_of(dir, &q.driver, e) < 0 ||
-            log_range_arg(r.args->since, r.args->until, clock_now_ns(), &q.since, &q.until, e) <
-                    0 ||
-            take_tail(args, &q, e) < 0)
+        r->dir = ctr_dir(r->g, r->ctr->id, e);
+        r->q = (struct log_query){ .dir = r->dir,
+                                   .id = r->ctr->id,
+                                   .follow = a->follow,
+                                   .alive = alive,
+                                   .put = put,
+                                   .ctx = r };
+        if (r->dir < 0 || driver_of(r->dir, &r->q.driver, e) < 0 ||
+            log_range_arg(a->since, a->until, clock_now_ns(), &r->q.since, &r->q.until, e) < 0 ||
+            take_tail(a, &r->q, e) < 0)
                 return -1;
-        status = logs_read(&q, e);
-        flush(&r);
-        for (int s = 0; s < LOG_STREAM_MAX; s++)
-                buf_done(&r.out[s]);
-        return status;
+        return logs_open(&r->q, &r->source, e);
+}
+
+static void reading_done(struct reading *r)
+{
+        logs_close(r->source);
+        r->source = NULL;
+        for (int s = 0; s < LOG_STREAM_MAX; s++) {
+                flush_lines(r, (enum log_stream)s, true);
+                buf_done(&r->lines[s].text);
+        }
+        r->dir = fd_close(r->dir);
+}
+
+/* One after the other. */
+static int read_each(struct reading *v, size_t n, struct err *e)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                r = reading_open(&v[i], e);
+                while (r == 0 && !logs_step(v[i].source))
+                        ;
+                reading_done(&v[i]);
+        }
+        return r;
+}
+
+/* What has come. How many may have more; 0 too where nobody reads us. */
+static size_t step_all(struct reading *v, struct pollfd *p, size_t n)
+{
+        size_t left = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                p[i] = (struct pollfd){ -1, POLLIN, 0 };
+                if (!v[i].source)
+                        continue;
+                if (logs_step(v[i].source)) {
+                        reading_done(&v[i]);
+                } else {
+                        flush(&v[i]);
+                        p[i].fd = logs_fd(v[i].source);
+                        left++;
+                }
+                if (v[i].closed)
+                        return 0;
+        }
+        return left;
+}
+
+/* All at once, until the last has ended. */
+static int follow_all(struct ctx *c, struct reading *v, size_t n, struct err *e)
+{
+        struct pollfd *p = arena_array(&c->arena, struct pollfd, n);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = reading_open(&v[i], e);
+        while (r == 0 && step_all(v, p, n) > 0)
+                poll(p, n, LOGS_QUIET_MS);
+        for (size_t i = 0; i < n; i++)
+                reading_done(&v[i]);
+        return r;
 }
 
 static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         struct logs_args *a = p;
         const struct ctr_choice choice = { .latest = a->latest };
+        struct reading *readings;
         struct engine g;
         struct ctr *v;
         size_t n;
         int missing, r;
 
-        if (a->follow && argc > 1)
-                return err_set(e, ERR_INVALID, "--follow takes one container");
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
         r = ctr_choose(c, &g, &choice, argc, argv, &v, &n, &missing, e);
-        for (size_t i = 0; r == 0 && i < n; i++)
-                r = read_one(&g, &v[i], a, e);
+        if (r == 0 && n > 0) {
+                readings = arena_array(&c->arena, struct reading, n);
+                for (size_t i = 0; i < n; i++)
+                        readings[i] = (struct reading){ .args = a,
+                                                        .g = &g,
+                                                        .ctr = &v[i],
+                                                        .number = (unsigned)i,
+                                                        .several = n > 1,
+                                                        .dir = -1 };
+                r = a->follow ? follow_all(c, readings, n, e) : read_each(readings, n, e);
+        }
         engine_close(&g);
         return r < 0 ? -1 : missing > 0;
 }
