@@ -1,9 +1,11 @@
 """Where containers and monitors are among systemd's units, and what systemd then leaves alone."""
 
 import pathlib
+import shlex
+import subprocess
 
 import pytest
-from enginekit import CGROUP, IMAGE, eventually, kill, processes_of
+from enginekit import CGROUP, IMAGE, eventually, kill, kit, processes_of
 
 SCRIPT = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"
 
@@ -104,3 +106,32 @@ def test_without_systemd(engine, systemctl):
 def test_sandboxes(engine, source):
     done = engine.run("--rm", source, "cat", "/proc/self/cgroup")
     assert done.code == 0, done
+
+
+@pytest.fixture
+def sessions_killed(systemctl):
+    """logind kills what is left of a session when it ends."""
+    conf = pathlib.Path("/run/systemd/logind.conf.d/kill.conf")
+    conf.parent.mkdir(exist_ok=True)
+    conf.write_text("[Login]\nKillUserProcesses=yes\n")
+    systemctl("restart", "systemd-logind")
+    yield
+    conf.unlink()
+    systemctl("restart", "systemd-logind")
+
+
+def test_the_session_that_started_it_ends(engine, sessions_killed):
+    """A root shell in a user's session, as sudo's is, and then the terminal is gone."""
+    login = subprocess.Popen(["runuser", "-l", "tester", "-c", "cat /proc/self/cgroup; exec sleep 1000"],
+                             stdout=subprocess.PIPE, text=True)
+    session = CGROUP / login.stdout.readline().strip().removeprefix("0::/")
+    assert session.name.startswith("session-"), session
+    words = shlex.join(engine.argv("run", "-d", "--name", "a", IMAGE, "sleep", "1000"))
+    subprocess.run(["sh", "-c", f"echo $$ >{session}/cgroup.procs && exec {words}"], check=True, timeout=120)
+    login.kill()
+    login.wait()
+    # The control: what else was in the session goes.
+    assert eventually(lambda: kit.children_reap() or not session.exists(), 90)
+    assert engine.state("a")[0] == "running"
+    engine("exec", "a", "true").ok()
+    engine("rm", "-f", "a").ok()
