@@ -603,7 +603,7 @@ def test_signals_reach_later_lives(engine):
 def test_a_signal_between_two_lives_ends_it(engine):
     process = engine.popen("run", "--restart", "always", "--name", "m", IMAGE, "sh", "-c", "exit 7")
     # By now the next life is seconds away.
-    assert eventually(lambda: len(engine.ids()) and engine.actions(engine.ids()[0]).count("die") >= 5, 30)
+    assert eventually(lambda: len(engine.ids()) and engine.actions(engine.ids()[0]).count("die") >= 5, 120)
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 7
     assert engine.state("m") == ("exited", 7)
