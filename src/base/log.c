@@ -2,10 +2,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/safe.h"
 
 const char *const log_level_names[] = {
         [LOG_LEVEL_DEBUG] = "debug",
@@ -50,13 +52,13 @@ static void put_json(struct buf *b, enum log_level level, const char *text)
  * ours. */
 static void put_plain(struct buf *b, const char *text)
 {
-        for (; *text; text++) {
-                unsigned char c = (unsigned char)*text;
+        while (*text) {
+                size_t n = strcspn(text, "\n");
 
-                if ((c < 0x20 && c != '\n') || c == 0x7f)
-                        buf_printf(b, "\\x%02x", c);
-                else
-                        buf_putc(b, (char)c);
+                safe_add(b, text, n);
+                text += n;
+                if (*text)
+                        buf_putc(b, *text++);
         }
 }
 

@@ -9,30 +9,51 @@
 
 #include "codec/json-utf8.h"
 
-static void put_quoted(struct buf *out, const char *s, size_t n)
+/* Whether what stands there goes out as it is; *len: how many bytes it has. DEL and U+0080 to
+ * U+009F do not: they are commands to a terminal, as those below U+0020 are. */
+static bool is_plain(const char *s, size_t n, size_t *len)
+{
+        unsigned char c = (unsigned char)*s;
+
+        if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f)
+                return false;
+        *len = json_utf8_len(s, n);
+        return *len > 0 && !(c == 0xc2 && (unsigned char)s[1] < 0xa0);
+}
+
+/* What is not plain; how many bytes that are. */
+static size_t put_special(struct buf *out, const char *s, size_t n)
 {
         static const char special[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+        const char *found = *s ? strchr(special, *s) : NULL;
+        unsigned char c = (unsigned char)*s;
+
+        if (found) {
+                buf_add(out, (char[]){ '\\', letters[found - special] }, 2);
+        } else if (c < 0x20 || c == 0x7f) {
+                buf_printf(out, "\\u%04x", c);
+        } else if (json_utf8_len(s, n) == 2) {
+                buf_printf(out, "\\u%04x", (unsigned char)s[1]);
+                return 2;
+        } else {
+                buf_puts(out, "\xef\xbf\xbd"); /* U+FFFD for a stray byte */
+        }
+        return 1;
+}
+
+static void put_quoted(struct buf *out, const char *s, size_t n)
+{
         size_t i = 0;
 
         buf_putc(out, '"');
         while (i < n) {
                 size_t run = i, len = 0;
 
-                while (i < n && (unsigned char)s[i] >= 0x20 && s[i] != '"' && s[i] != '\\' &&
-                       (len = json_utf8_len(s + i, n - i)) > 0)
+                while (i < n && is_plain(s + i, n - i, &len))
                         i += len;
                 buf_add(out, s + run, i - run);
-                if (i < n) {
-                        const char *found = s[i] ? strchr(special, s[i]) : NULL;
-
-                        if (found)
-                                buf_add(out, (char[]){ '\\', letters[found - special] }, 2);
-                        else if ((unsigned char)s[i] < 0x20)
-                                buf_printf(out, "\\u%04x", (unsigned)s[i]);
-                        else
-                                buf_puts(out, "\xef\xbf\xbd"); /* U+FFFD for a stray byte */
-                        i++;
-                }
+                if (i < n)
+                        i += put_special(out, s + i, n - i);
         }
         buf_putc(out, '"');
 }

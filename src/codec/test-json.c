@@ -72,9 +72,9 @@ static void test_accepts(void **state)
                 { "\"\\uDBFF\\uDFFF\"", "\"\xf4\x8f\xbf\xbf\"" },
                 { "\"\\uFFFF\\uFFFE\"", "\"\xef\xbf\xbf\xef\xbf\xbe\"" },
                 { "\"\\u0000\\u001f\"", NULL },
-                { "\"\x7f\"", NULL },
+                { "\"\x7f\"", "\"\\u007f\"" },
                 { "\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf\"",
-                  NULL },
+                  "\"\\u0080\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf\"" },
                 { "\"\xe2\x80\xa8\"", NULL },
                 { "{\"a\":1,\"A\":2,\"a \":3}", NULL },
                 { "{\"\\u0061\":1}", "{\"a\":1}" },
@@ -422,7 +422,7 @@ static void test_writer(void **state)
         struct json_writer w = { .out = &b, .indent = 2 };
 
         json_open(&w, NULL, '{');
-        json_put_str(&w, "s", "a\"\x01\xff\xc3\xa9");
+        json_put_str(&w, "s", "a\"\x01\xff\xc3\xa9\x7f\xc2\x9b\xc2\xa0");
         json_put_str(&w, "n", NULL);
         json_open(&w, "empty", '[');
         json_close(&w, ']');
@@ -436,19 +436,20 @@ static void test_writer(void **state)
         json_put_double(&w, "d", 0.1);
         json_put_double(&w, "nan", (double)NAN);
         json_close(&w, '}');
-        assert_string_equal(buf_str(&b), "{\n"
-                                         "  \"s\": \"a\\\"\\u0001\xef\xbf\xbd\xc3\xa9\",\n"
-                                         "  \"n\": null,\n"
-                                         "  \"empty\": [],\n"
-                                         "  \"list\": [\n"
-                                         "    -9223372036854775808,\n"
-                                         "    18446744073709551615,\n"
-                                         "    true,\n"
-                                         "    {}\n"
-                                         "  ],\n"
-                                         "  \"d\": 0.1,\n"
-                                         "  \"nan\": null\n"
-                                         "}");
+        assert_string_equal(buf_str(&b),
+                            "{\n"
+                            "  \"s\": \"a\\\"\\u0001\xef\xbf\xbd\xc3\xa9\\u007f\\u009b\xc2\xa0\",\n"
+                            "  \"n\": null,\n"
+                            "  \"empty\": [],\n"
+                            "  \"list\": [\n"
+                            "    -9223372036854775808,\n"
+                            "    18446744073709551615,\n"
+                            "    true,\n"
+                            "    {}\n"
+                            "  ],\n"
+                            "  \"d\": 0.1,\n"
+                            "  \"nan\": null\n"
+                            "}");
 }
 
 static void test_doubles_survive(void **state)

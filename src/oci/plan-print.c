@@ -1,6 +1,7 @@
 /* A plan as text: one operation a line, "stage: verb what". */
 #include <string.h>
 
+#include "base/safe.h"
 #include "base/str.h"
 #include "kernel/lsm.h"
 #include "oci/plan.h"
@@ -258,6 +259,8 @@ static void put_exec(const struct plan *p, struct buf *out)
 
 void plan_print_op(const struct plan *p, const struct op *op, struct buf *out)
 {
+        AUTO_BUF details = { 0 };
+
         if (op->kind == OP_CGROUP_SET) {
                 for (size_t i = 0; i < p->limits->n; i++) {
                         buf_printf(out, "%s%s: %s ", i ? "\n" : "", stage_names[op->stage],
@@ -271,10 +274,12 @@ void plan_print_op(const struct plan *p, const struct op *op, struct buf *out)
                 return;
         }
         buf_printf(out, "%s: %s", stage_names[op->stage], op_names[op->kind]);
-        put_details(p, op, out);
-        put_process_details(p, op, out);
+        /* One line, whatever an image has put into a path or an argument. */
+        put_details(p, op, &details);
+        put_process_details(p, op, &details);
         if (op->kind == OP_EXEC)
-                put_exec(p, out);
+                put_exec(p, &details);
+        safe_puts(out, buf_str(&details));
 }
 
 void plan_print(const struct plan *p, struct buf *out)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/safe.h"
 #include "base/str.h"
 #include "cli/commands/ctr.h"
 #include "cli/ctr-args.h"
@@ -104,6 +105,7 @@ static void read_status(struct process *p)
 static void read_args(struct arena *a, struct process *p)
 {
         char path[64], text[4097];
+        AUTO_BUF shown = { 0 };
         ssize_t n;
 
         snprintf(path, sizeof path, "/proc/%d/cmdline", (int)p->pid);
@@ -114,18 +116,17 @@ static void read_args(struct arena *a, struct process *p)
         for (ssize_t i = 0; i < n; i++)
                 /* It goes to a terminal. */
                 text[i] = (char)((unsigned char)text[i] < ' ' || text[i] == 127 ? ' ' : text[i]);
-        p->args = n > 0 ? arena_strndup(a, text, (size_t)n) : arena_printf(a, "[%s]", p->comm);
+        safe_puts(&shown,
+                  n > 0 ? arena_strndup(a, text, (size_t)n) : arena_printf(a, "[%s]", p->comm));
+        p->args = arena_strdup(a, buf_str(&shown));
 }
 
 /* Its root belongs to the container: nothing in it may lead us elsewhere. */
-static const char *read_passwd(struct arena *a, pid_t init)
+static const char *read_passwd(struct arena *a, const struct ctr *ctr, const struct ctr_state *s)
 {
-        char path[64];
         AUTO_FREE char *text = NULL;
         size_t n;
-
-        snprintf(path, sizeof path, "/proc/%d/root", (int)init);
-        AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int root = ctr_live_root(ctr, s, NULL);
         AUTO_FD int file = root < 0 ? -1 : resolve_in(root, "etc/passwd", 0, 0);
         if (file < 0 || fd_read_regular_at(AT_FDCWD, fd_path(file).s, PASSWD_MAX, &text, &n) < 0)
                 return NULL;
@@ -166,7 +167,7 @@ static int read_processes(struct ctx *c, const struct engine *g, const struct ct
                                ctr_status_names[s.status]);
         if (runtime_ps(&rt, ctr->id, &pids, &n, e) < 0)
                 return -1;
-        passwd = read_passwd(&c->arena, s.monitor.pid);
+        passwd = read_passwd(&c->arena, ctr, &s);
         *ret = arena_array(&c->arena, struct process, n + 1);
         *ret_n = 0;
         for (size_t i = 0; i < n; i++) {
