@@ -49,11 +49,17 @@ static const char *home_of(struct arena *a, const char *line, const char *otherw
         return otherwise;
 }
 
+/* The working directory is the image's choice, and may hold whole lines of its own. */
+static bool fits_field(const char *text)
+{
+        return !text[strcspn(text, ":\n\r")];
+}
+
 static void put_user(struct run *r, struct user *u, struct buf *out)
 {
         const char *line;
 
-        u->home = r->settings.workdir;
+        u->home = fits_field(r->settings.workdir) ? r->settings.workdir : "/";
         line = expand(r,
                       r->s->passwd_entry ? r->s->passwd_entry
                                          : "$USERNAME:*:$UID:$GID:$NAME:$HOME:/bin/sh",

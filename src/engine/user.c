@@ -49,6 +49,15 @@ bool user_line(struct arena *a, const char *db, const char *name, const char *re
         return false;
 }
 
+/* What looks like a number is one, or nothing: an image could have a user of that name, whose
+ * number is 0 (CVE-2026-46680). */
+static bool no_number(const char *text)
+{
+        uint32_t ignored;
+
+        return *text && !text[strspn(text, "0123456789")] && str_to_u32(text, &ignored) < 0;
+}
+
 static int find_group(struct arena *a, const char *group, const char *name, uint32_t *ret,
                       struct err *e)
 {
@@ -56,6 +65,8 @@ static int find_group(struct arena *a, const char *group, const char *name, uint
 
         if (str_to_u32(name, ret) == 0)
                 return 0;
+        if (no_number(name))
+                return err_set(e, ERR_INVALID, "\"%s\" is too large for a group's number", name);
         if (!user_line(a, group, name, f))
                 return err_set(e, ERR_NOT_FOUND, "no group \"%s\" in the root's /etc/group", name);
         return str_to_u32(f[2], ret) < 0
@@ -120,6 +131,8 @@ int user_find_in(struct arena *a, const char *passwd, const char *group, const c
         *ret = (struct user){ .home = "/", .gids = groups.v };
         if (str_empty(name))
                 name = "0";
+        if (no_number(name))
+                return err_set(e, ERR_INVALID, "\"%s\" is too large for a user's number", name);
         known = user_line(a, passwd, name, f);
         if (str_to_u32(known ? f[2] : name, &ret->uid) < 0)
                 return err_set(e, ERR_NOT_FOUND, "no user \"%s\" in the root's /etc/passwd", name);
