@@ -1,4 +1,4 @@
-/* The wall clock as one number. Timeouts use the monotonic one, which no jump of this changes. */
+/* The clocks as one number. Timeouts use the monotonic one, which no jump of the other changes. */
 #pragma once
 
 #include <stdint.h>
@@ -11,4 +11,13 @@ static inline int64_t clock_now_ns(void)
 
         clock_gettime(CLOCK_REALTIME, &now);
         return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ms of the monotonic clock, for deadlines. */
+static inline int64_t clock_ms(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

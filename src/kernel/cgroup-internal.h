@@ -21,7 +21,6 @@ int cgroup_event(const char *dir, const char *key);
 /* Waits until cgroup.events says "key value". -ETIMEDOUT; a removed cgroup counts as populated
  * 0. */
 int cgroup_event_wait(const char *dir, const char *key, int value, int timeout_ms);
-int64_t cgroup_clock_ms(void);
 
 /* Marks a v2 directory whose cgroup.kill was written: see cgroup_join_prepare(). */
 #define CGROUP_KILLED_XATTR "user.berth.killed"

@@ -18,23 +18,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "kernel/cgroup-internal.h"
 
-int64_t cgroup_clock_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
-}
-
 /* Sleeps ever longer, 1 to 50 ms; false once the deadline has passed. */
 static bool back_off(int64_t deadline, unsigned *step)
 {
-        int64_t left = deadline - cgroup_clock_ms();
+        int64_t left = deadline - clock_ms();
         unsigned ms = MIN(1u << MIN(*step, 6u), 50u);
         struct timespec t;
 
@@ -80,7 +73,7 @@ static bool is_gone(int r)
 
 int cgroup_event_wait(const char *dir, const char *key, int value, int timeout_ms)
 {
-        int64_t deadline = cgroup_clock_ms() + timeout_ms;
+        int64_t deadline = clock_ms() + timeout_ms;
         char path[CGROUP_FILE_MAX], text[256];
         AUTO_FD int fd = -1;
 
@@ -91,7 +84,7 @@ int cgroup_event_wait(const char *dir, const char *key, int value, int timeout_m
         for (;;) {
                 struct pollfd p = { .fd = fd, .events = POLLPRI };
                 ssize_t n = pread(fd, text, sizeof text - 1, 0);
-                int64_t left = deadline - cgroup_clock_ms();
+                int64_t left = deadline - clock_ms();
 
                 if (n < 0)
                         return errno == ENODEV && value == 0 ? 0 : -errno;
@@ -174,7 +167,7 @@ static int v2_freeze(const struct cgroup_dir *d, int on, int timeout_ms, struct 
  * short thaw where the state stays FREEZING. */
 static int v1_freeze(const struct cgroup_dir *d, int timeout_ms, struct cgroup_fail *f)
 {
-        int64_t deadline = cgroup_clock_ms() + timeout_ms;
+        int64_t deadline = clock_ms() + timeout_ms;
         unsigned step = 0, tries = 0;
         int r;
 
@@ -410,7 +403,7 @@ static int kill_v2(const struct cgroup *c, int timeout_ms, struct cgroup_fail *f
 
 static int kill_v1(const struct cgroup *c, int timeout_ms, struct cgroup_fail *f)
 {
-        int64_t deadline = cgroup_clock_ms() + timeout_ms;
+        int64_t deadline = clock_ms() + timeout_ms;
         const struct cgroup_dir *d = list_dir(c);
         unsigned step = 0;
 
@@ -495,7 +488,7 @@ static void remove_parents(const struct cgroup_dir *d)
 
 int cgroup_remove(const struct cgroup *c, int timeout_ms, struct cgroup_fail *f)
 {
-        int64_t deadline = cgroup_clock_ms() + timeout_ms;
+        int64_t deadline = clock_ms() + timeout_ms;
         struct cgroup_fail first = {};
         int r = 0;
 

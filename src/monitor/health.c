@@ -12,7 +12,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "codec/json.h"
-#include "monitor/life.h"
+
+#define STARTER_GRACE_MS 1000
 
 static bool enabled(const struct health_config *c)
 {
@@ -32,7 +33,9 @@ static int64_t interval(const struct health *h, const struct health_config *c, i
 
 void health_begin(struct health *h, const struct health_config *c, int run, int64_t now_ms)
 {
-        *h = (struct health){ .output = -1, .begun_ms = now_ms, .next_ms = INT64_MAX };
+        *h = (struct health){
+                .output = -1, .starter = LIFE_SPARE_NONE, .begun_ms = now_ms, .next_ms = INT64_MAX
+        };
         if (!enabled(c))
                 return;
         h->next_ms = now_ms + interval(h, c, now_ms, HEALTH_BEGINNING);
@@ -91,51 +94,93 @@ static void write_log(const struct health *h, int run)
 
 /* ---- checks ---- */
 
+static bool is_busy(const struct health *h)
+{
+        return h->pid || h->starter.sock >= 0;
+}
+
 int health_due(const struct health *h, const struct health_config *c, int64_t now_ms)
 {
-        int64_t due = h->pid ? h->deadline_ms : h->next_ms;
+        int64_t due = is_busy(h) ? h->deadline_ms : h->next_ms;
 
         if (!enabled(c) || due == INT64_MAX)
                 return -1;
         return (int)MIN(MAX(due - now_ms, (int64_t)0), (int64_t)60000);
 }
 
-static void start(struct health *h, const struct monitor_config *c, int run, const char *program,
-                  int64_t now_ms, struct monitor_state *state)
+/* What a check that never ran has to say. */
+static bool could_not(struct health *h, const struct err *e)
+{
+        h->now.len = MIN(strlen(e->chain), sizeof h->now.text);
+        memcpy(h->now.text, e->chain, h->now.len);
+        return true;
+}
+
+static bool start(struct health *h, const struct monitor_config *c, const char *program,
+                  int64_t now_ms)
 {
         struct err e = { 0 };
         int pair[2];
+        bool failed;
 
         h->now.len = 0;
         h->now.begun_ns = clock_now_ns();
         h->timed_out = false;
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return;
+        h->deadline_ms = now_ms + c->health.timeout_ms;
+        if (pipe2(pair, O_CLOEXEC) < 0) {
+                err_sys(&e, errno, "cannot make a pipe");
+                return could_not(h, &e);
+        }
         fcntl(pair[0], F_SETFL, O_NONBLOCK);
         h->output = pair[0];
-        h->deadline_ms = now_ms + c->health.timeout_ms;
-        if (life_exec(c, &c->health.test, pair[1], program, &h->pid, &e) < 0) {
-                h->pid = 0;
-                h->now.len = MIN(strlen(e.chain), sizeof h->now.text);
-                memcpy(h->now.text, e.chain, h->now.len);
-                health_result(h, c, run, 127, now_ms, state);
-        }
+        failed = life_exec(c, &c->health.test, pair[1], c->health.timeout_ms + STARTER_GRACE_MS / 2,
+                           program, &h->starter, &e) < 0;
         close(pair[1]);
+        return failed && could_not(h, &e);
 }
 
-void health_tick(struct health *h, const struct monitor_config *c, int run, const char *program,
-                 int64_t now_ms, struct monitor_state *state)
+bool health_started(struct health *h)
+{
+        struct err e = { 0 };
+        int r = h->starter.sock < 0 ? 0 : life_exec_report(&h->starter, &h->pid, &e);
+
+        if (r == 1 && h->timed_out)
+                kill(h->pid, SIGKILL);
+        return r < 0 && could_not(h, &e);
+}
+
+/* Our children, not yet reaped: their pids can't be another's. A starter says itself that it was
+ * too late; it does not where it is frozen, or stopped: the second time it is over. */
+static bool time_out(struct health *h, int64_t now_ms)
+{
+        if (h->timed_out) {
+                kill(h->starter.pid, SIGKILL);
+                h->starter.sock = fd_close(h->starter.sock);
+                return true;
+        }
+        h->timed_out = true;
+        h->deadline_ms = INT64_MAX;
+        if (h->pid)
+                kill(h->pid, SIGKILL);
+        else
+                h->deadline_ms = now_ms + STARTER_GRACE_MS;
+        return false;
+}
+
+bool health_tick(struct health *h, const struct monitor_config *c, const struct cgroup *cgroup,
+                 const char *program, int64_t now_ms)
 {
         if (!enabled(&c->health))
-                return;
-        if (h->pid && now_ms >= h->deadline_ms && !h->timed_out) {
-                /* Our child, not yet reaped: the pid can't be another's. */
-                kill(h->pid, SIGKILL);
-                h->timed_out = true;
-                h->deadline_ms = INT64_MAX;
-        } else if (!h->pid && now_ms >= h->next_ms) {
-                start(h, c, run, program, now_ms, state);
+                return false;
+        if (is_busy(h))
+                return now_ms >= h->deadline_ms && time_out(h, now_ms);
+        if (now_ms < h->next_ms)
+                return false;
+        if (cgroup_is_frozen(cgroup) == 1) {
+                h->next_ms = now_ms + c->health.interval_ms;
+                return false;
         }
+        return start(h, c, program, now_ms);
 }
 
 void health_output(struct health *h)
@@ -199,6 +244,9 @@ void health_stop(struct health *h)
 {
         if (h->pid)
                 kill(h->pid, SIGKILL);
+        if (h->starter.sock >= 0)
+                kill(h->starter.pid, SIGKILL);
+        h->starter.sock = fd_close(h->starter.sock);
         h->output = fd_close(h->output);
         h->next_ms = INT64_MAX;
         h->pid = 0;

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "monitor/config.h"
+#include "monitor/life.h"
 #include "monitor/state.h"
 
 #define HEALTH_OUTPUT_MAX 500 /* characters that are kept, as podman does it */
@@ -24,6 +25,7 @@ struct health_check {
 struct health {
         int64_t next_ms, deadline_ms; /* monotonic; of the next check, of the one that runs */
         int64_t begun_ms;             /* of this life */
+        struct life_spare starter;    /* who starts it; sock -1: nobody, or it runs by now */
         pid_t pid;                    /* of the check that runs, 0: none */
         int output;                   /* its output, or -1 */
         bool timed_out;
@@ -40,9 +42,12 @@ struct health {
 void health_begin(struct health *h, const struct health_config *c, int run, int64_t now_ms);
 /* ms until something is due; -1: never. */
 int health_due(const struct health *h, const struct health_config *c, int64_t now_ms);
-/* Starts or times out a check where that is due. */
-void health_tick(struct health *h, const struct monitor_config *c, int run, const char *program,
-                 int64_t now_ms, struct monitor_state *state);
+/* Starts or times out a check where that is due. True: it has ended without having run (127). What
+ * is frozen is not checked. */
+bool health_tick(struct health *h, const struct monitor_config *c, const struct cgroup *cgroup,
+                 const char *program, int64_t now_ms);
+/* Hears from who starts the check, where there is something to hear. True: as health_tick(). */
+bool health_started(struct health *h);
 /* Reads output that has come. */
 void health_output(struct health *h);
 /* The check's process has ended (or 127: could not start); it is logged in the directory run. True

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ enum {
         WORD_ID,
         WORD_BUNDLE,
         WORD_ROOT,
-        WORD_PARENT, /* the monitor's pid */
+        WORD_PARENT, /* the monitor's pid; an exec's patience */
         WORD_COMMAND /* and on: an exec's; none: start the container */
 };
 static const char fd_letters[] = "012c";
@@ -108,7 +109,8 @@ static int child_exec(const struct runtime *rt, const struct order *o, const str
                                   .args = { o->words.v + WORD_COMMAND, o->words.n - WORD_COMMAND },
                                   .env = *env,
                                   .ret_pid = &r->pid,
-                                  .detach = true };
+                                  .detach = true,
+                                  .patience_ms = strtoll(o->words.v[WORD_PARENT], NULL, 10) };
         int status;
 
         return runtime_exec(rt, &x, &status, &r->err);
@@ -387,20 +389,41 @@ int life_end(struct life *l, const struct monitor_config *c, struct err *e)
 }
 
 int life_exec(const struct monitor_config *c, const struct strings *command, int out,
-              const char *program, pid_t *ret, struct err *e)
+              int64_t patience_ms, const char *program, struct life_spare *ret, struct err *e)
 {
-        const char *head[] = { c->id, c->bundle, c->oci_root, "0" };
-        struct life_spare spare = LIFE_SPARE_NONE;
-        struct report report = { 0 };
+        char patience[24];
+        const char *head[] = { c->id, c->bundle, c->oci_root, patience };
         AUTO_ARENA a = { 0 };
         struct strings words = { arena_array(&a, const char *, ARRAY_SIZE(head) + command->n), 0 };
-        int r;
 
+        snprintf(patience, sizeof patience, "%" PRId64, patience_ms);
         for (size_t i = 0; i < ARRAY_SIZE(head); i++)
                 words.v[words.n++] = head[i];
         for (size_t i = 0; i < command->n; i++)
                 words.v[words.n++] = command->v[i];
-        r = run_child(&spare, program, &words, (int[]){ -1, out, out, -1 }, &report, e);
+        *ret = (struct life_spare)LIFE_SPARE_NONE;
+        if (life_ready(ret, program, e) < 0)
+                return -1;
+        if (send_order(ret->sock, &words, (int[]){ -1, out, out, -1 }, e) == 0)
+                return 0;
+        ret->sock = fd_close(ret->sock); /* it ends where no order comes */
+        return -1;
+}
+
+int life_exec_report(struct life_spare *c, pid_t *ret, struct err *e)
+{
+        struct report report;
+        ssize_t n = recv(c->sock, &report, sizeof report, MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        c->sock = fd_close(c->sock);
+        if (n != sizeof report)
+                return err_set(e, ERR_SYSTEM, "the runtime died without a word");
+        if (report.err.code != ERR_NONE) {
+                *e = report.err;
+                return -1;
+        }
         *ret = report.pid;
-        return r;
+        return 1;
 }

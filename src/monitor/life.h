@@ -53,7 +53,10 @@ int life_end(struct life *l, const struct monitor_config *c, struct err *e);
 /* The same of a container whose monitor died. */
 int life_clean(const struct monitor_config *c, struct err *e);
 
-/* Starts a command in the container, detached, its output into the pipe out; *ret is its pid: the
- * monitor's child. */
+/* Has a child start a command in the container, detached, its output into the pipe out, within
+ * patience_ms. Its report comes over ret->sock: whoever is root inside may hold it up. */
 int life_exec(const struct monitor_config *c, const struct strings *command, int out,
-              const char *program, pid_t *ret, struct err *e);
+              int64_t patience_ms, const char *program, struct life_spare *ret, struct err *e);
+/* Takes the report, where it has come: 1, *ret is the command's pid, the monitor's child; 0: not
+ * yet; -1: it could not be started, or the child died. Closes the socket but for 0. */
+int life_exec_report(struct life_spare *c, pid_t *ret, struct err *e);

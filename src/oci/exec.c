@@ -194,6 +194,7 @@ static int prepare(struct execution *x, struct err *e)
         x->launch.mode = LAUNCH_EXEC;
         x->launch.container = &x->container;
         x->launch.log = x->rt->log;
+        x->launch.patience_ms = x->o->patience_ms;
         x->launch.arena = &x->arena;
         return 0;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "kernel/sys.h"
 
@@ -23,14 +24,6 @@ struct run {
         char text[STDERR_KEPT + 1]; /* the end of its standard error */
         size_t kept;
 };
-
-static int64_t now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static char **vector(const struct strings *s, const char *first)
 {
@@ -139,7 +132,7 @@ static int attend(struct run *r, int64_t deadline)
                 struct pollfd p[] = { { r->pidfd, POLLIN, 0 },
                                       { r->in, POLLOUT, 0 },
                                       { r->err, POLLIN, 0 } };
-                int64_t left = deadline < 0 ? -1 : MAX(deadline - now_ms(), 0);
+                int64_t left = deadline < 0 ? -1 : MAX(deadline - clock_ms(), 0);
                 int n = poll(p, 3, (int)MIN(left, (int64_t)1 << 30));
 
                 if (n == 0 && left == 0)
@@ -176,7 +169,7 @@ int hook_run(enum spec_hook_kind kind, const struct spec_hook *h, const char *st
 {
         const char *where = spec_hook_names[kind];
         struct run r = { .pidfd = -1, .in = -1, .err = -1, .state = state, .left = strlen(state) };
-        int64_t deadline = h->timeout.set ? now_ms() + h->timeout.v * 1000 : -1;
+        int64_t deadline = h->timeout.set ? clock_ms() + h->timeout.v * 1000 : -1;
         int status = 0, rc = spawn(&r, h, cwd, env);
 
         if (rc == 0)

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "kernel/proc.h"
@@ -184,14 +185,12 @@ static int spawn_first(struct launch *l, bool joiner, struct err *e)
         return pid;
 }
 
-static int reap(pid_t pid)
+/* One that is late has been killed, but may be frozen: whoever inherits it from us collects it. */
+static void reap(const struct launch *l, pid_t pid)
 {
-        int status = 0;
-
-        while (waitpid(pid, &status, 0) < 0)
+        while (waitpid(pid, NULL, l->late ? WNOHANG : 0) < 0)
                 if (errno != EINTR)
-                        return -errno;
-        return status;
+                        return;
 }
 
 /* ---- serving init ---- */
@@ -301,16 +300,34 @@ static int explain_death(struct launch *l, struct err *e)
         return err_set(e, ERR_SYSTEM, "container init died before it was ready");
 }
 
-/* Until a message is there. Before the joiner has told init's pid its death counts as the end: an
- * init that it has cloned by then holds the socket open and waits for us. */
-static bool await_message(const struct launch *l, bool from_joiner)
+/* Receives a message, as sync_recv(). Before the joiner has told init's pid its death counts as the
+ * end: an init that it has cloned by then holds the socket open and waits for us. -ETIMEDOUT: our
+ * patience is at its end. */
+static int await_message(struct launch *l, bool from_joiner, struct sync_msg *ret)
 {
         struct pollfd p[] = { { l->sync, POLLIN, 0 }, { from_joiner ? l->pidfd : -1, POLLIN, 0 } };
+        int r;
 
-        while (poll(p, 2, -1) < 0)
-                if (errno != EINTR)
-                        return true;
-        return p[0].revents != 0;
+        do
+                r = poll(p, 2,
+                         l->patience_ms ? (int)MAX(l->deadline - clock_ms(), (int64_t)0) : -1);
+        while (r < 0 && errno == EINTR);
+        if (r == 0) {
+                l->late = true;
+                return -ETIMEDOUT;
+        }
+        return r > 0 && !p[0].revents ? 0 : sync_recv(l->sync, ret);
+}
+
+static int no_message(const struct launch *l, int sys, struct err *e)
+{
+        if (!l->late)
+                return err_sys(e, sys, "cannot read from init");
+        err_set(e, ERR_UNAVAILABLE, "the process was not ready within %lld s",
+                (long long)(l->patience_ms + 999) / 1000);
+        return err_hint(e,
+                        "is the container's cgroup frozen, or one above it? A process inside can "
+                        "stop it too");
 }
 
 static int serve(struct launch *l, bool joiner, struct err *e)
@@ -319,11 +336,10 @@ static int serve(struct launch *l, bool joiner, struct err *e)
 
         for (;;) {
                 struct sync_msg m;
-                bool alive = !joiner || await_message(l, prev == SYNC_MAX);
-                int r = alive ? sync_recv(l->sync, &m) : 0;
+                int r = await_message(l, joiner && prev == SYNC_MAX, &m);
 
                 if (r < 0)
-                        return err_sys(e, r, "cannot read from init");
+                        return no_message(l, r, e);
                 if (r == 0)
                         return explain_death(l, e);
                 if (!sync_allowed(prev, m.kind))
@@ -371,15 +387,17 @@ static int spawn_and_serve(struct launch *l, bool joiner, struct err *e)
                 return -1;
         r = serve(l, joiner, e);
         if (r < 0 && l->killed_early && l->mode == LAUNCH_EXEC && l->join.v2 >= 0) {
-                reap(first);
+                reap(l, first);
                 first = spawn_again(l, joiner, e);
                 if (first < 0)
                         return -1;
                 r = serve(l, joiner, e);
         }
+        if (joiner && l->late)
+                kill(first, SIGKILL); /* not reaped yet: it is ours */
         if (joiner)
-                reap(first);
-        if (r < 0 && joiner && l->init == 0)
+                reap(l, first);
+        if (r < 0 && joiner && l->init == 0 && !l->late)
                 reap_unknown(l);
         return r;
 }
@@ -405,6 +423,7 @@ static void give_pipes(const struct launch *l)
 int launch_spawn(struct launch *l, struct err *e)
 {
         give_pipes(l);
+        l->deadline = clock_ms() + l->patience_ms;
         if (spawn_and_serve(l, needs_joiner(l->plan), e) == 0)
                 return 0;
         launch_abort(l);
@@ -420,10 +439,10 @@ int launch_release(struct launch *l, struct err *e)
                 return err_set(e, ERR_SYSTEM, "container init died before it was started");
         if (l->mode == LAUNCH_CREATE)
                 return 0;
-        r = sync_recv(l->sync, &m);
+        r = await_message(l, false, &m);
         l->sync = fd_close(l->sync);
         if (r < 0)
-                return err_sys(e, r, "cannot read from init");
+                return no_message(l, r, e);
         if (r == 1 && m.kind == SYNC_ERROR) {
                 *e = m.err;
                 return -1;
@@ -438,7 +457,7 @@ void launch_abort(struct launch *l)
         launch_return_net(l);
         if (l->pidfd >= 0)
                 sys_pidfd_send_signal(l->pidfd, SIGKILL);
-        reap(l->init);
+        reap(l, l->init);
         l->init = 0;
         l->container->pid = 0;
 }

@@ -46,6 +46,7 @@ struct launch {
         bool die_along;        /* run: the container is killed when we die */
         unsigned preserve_fds; /* descriptors from 3 on that init keeps */
         int console_sock;      /* connected; gets the pty's master; or -1 */
+        int64_t patience_ms;   /* how long init may take to get ready and to execute; 0: for ever */
         /* kept while it lasts */
         int proc; /* L4: O_PATH */
         int sync; /* this process's end */
@@ -67,6 +68,8 @@ struct launch {
         pid_t init;
         int pidfd;         /* of init */
         bool killed_early; /* init died without a word */
+        int64_t deadline;  /* of patience_ms: monotonic, ms */
+        bool late;         /* it has passed: what holds init up holds up its end too, perhaps */
 };
 
 void launch_init(struct launch *l);

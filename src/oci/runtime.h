@@ -69,6 +69,8 @@ struct exec_options {
         const char *pid_file, *console_socket, *pidfd_socket;
         pid_t *ret_pid;         /* as soon as it is known; may be NULL */
         struct strings cgroups; /* --cgroup: "[CONTROLLERS:]PATH" below the container's */
+        int64_t patience_ms;    /* how long until the command is executed; 0: for ever. Whoever is
+                                root in the container can stop the process on its way to it. */
         int64_t preserve_fds;
 };
 int runtime_exec(const struct runtime *rt, const struct exec_options *o, int *ret_status,

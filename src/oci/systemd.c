@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "oci/systemd-internal.h"
@@ -114,14 +115,6 @@ static void helper_write(int fd, const struct buf *request)
         }
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
-}
-
 /* Reads what comes on fd; false at its end. */
 static bool drain(int fd, struct buf *out)
 {
@@ -136,12 +129,12 @@ static bool drain(int fd, struct buf *out)
 /* Collects both outputs until the helper closes them. -ETIMEDOUT after having killed it. */
 static int helper_read(struct helper *h, int timeout_ms, struct buf *out, struct buf *text)
 {
-        int64_t deadline = now_ms() + timeout_ms;
+        int64_t deadline = clock_ms() + timeout_ms;
         struct pollfd p[2] = { { .fd = h->out, .events = POLLIN },
                                { .fd = h->text, .events = POLLIN } };
 
         while (p[0].fd >= 0 || p[1].fd >= 0) {
-                int64_t left = deadline - now_ms();
+                int64_t left = deadline - clock_ms();
                 int n = left > 0 ? poll(p, 2, (int)left) : 0;
 
                 if (n == 0) {
