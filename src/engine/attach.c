@@ -53,15 +53,15 @@ void attach_request(int sock, const struct attach *a)
 int attach_accepted(int sock, struct err *e)
 {
         struct wire_reply reply;
-        ssize_t n;
+        ssize_t n = -1;
+        int r = wire_await(sock, -1);
 
-        do
-                n = recv(sock, &reply, sizeof reply, 0);
-        while (n < 0 && errno == EINTR);
+        while (r == 0 && (n = recv(sock, &reply, sizeof reply, 0)) < 0 && errno == EINTR)
+                ;
         if (n == sizeof reply && reply.status == 0)
                 return sock;
         fd_close(sock);
-        return err_set(e, ERR_UNAVAILABLE, "the container's monitor does not answer");
+        return wire_no_answer(r, e);
 }
 
 int attach_open(int run, const struct attach *a, struct err *e)

@@ -80,30 +80,31 @@ int ctr_read_only(const struct engine *g, struct arena *a, const struct ctr *c, 
         return 0;
 }
 
+int ctr_live_root(const struct ctr *c, const struct ctr_state *s, struct err *e)
+{
+        char path[64];
+
+        snprintf(path, sizeof path, "/proc/%d/root", s->monitor.pid);
+        AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0 && errno != ENOENT)
+                return err_sys(e, errno, "cannot open container \"%s\"'s root", c->name);
+        /* Whose pid it was when we opened that, it is still: else it may have been another's. */
+        if (root < 0 || !proc_alive(s->monitor.pid, s->monitor.pid_start))
+                return err_set(e, ERR_STATE, "container \"%s\" is ending", c->name);
+        return TAKE_FD(root);
+}
+
 int ctr_root(struct engine *g, const struct ctr *c, int *ret_root, int *ret_lock, struct err *e)
 {
         AUTO_FD int lock = ctr_lock(g, c, e);
         struct ctr_state s;
-        char path[64];
 
         if (lock < 0)
                 return -1;
         ctr_state(g, c, &s);
         if (ctr_is_up(&s) && s.monitor.pid > 0) {
-                AUTO_FD int pidfd = sys_pidfd_open(s.monitor.pid);
-                struct ctr_state again;
-
-                snprintf(path, sizeof path, "/proc/%d/root", s.monitor.pid);
-                *ret_root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-                if (*ret_root < 0)
-                        return err_sys(e, errno, "cannot open container \"%s\"'s root", c->name);
-                ctr_state(g, c, &again);
-                if (again.monitor.pid != s.monitor.pid) { /* the pid may be another's by now */
-                        *ret_root = fd_close(*ret_root);
-                        return err_set(e, ERR_STATE, "container \"%s\" is ending", c->name);
-                }
                 *ret_lock = -1;
-                return 0;
+                return (*ret_root = ctr_live_root(c, &s, e)) < 0 ? -1 : 0;
         }
         if (ctr_is_up(&s))
                 return err_set(e, ERR_STATE, "container \"%s\" is %s", c->name,

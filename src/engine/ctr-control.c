@@ -48,8 +48,8 @@ int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_requ
 
         if (r == 0)
                 return 0;
-        if (r == -ETIMEDOUT)
-                return err_sys(e, r, "container \"%s\"'s monitor does not answer", c->name);
+        if (r == -ESTALE || r == -ETIMEDOUT)
+                return wire_no_answer(r, e), err_in(e, "container \"%s\"", c->name);
         return err_set(e, ERR_STATE, "container \"%s\" is not running", c->name);
 }
 
@@ -106,11 +106,19 @@ int ctr_shut_down(struct engine *g, const struct ctr *c, int64_t timeout_ms, str
                        : err_sys(e, r, "cannot reach container \"%s\"'s monitor", c->name);
 }
 
+/* The monitor has sent SIGKILL, again and again. */
+static int held_up(const struct ctr *c, struct err *e)
+{
+        err_set(e, ERR_UNAVAILABLE, "container \"%s\" has outlived SIGKILL for long", c->name);
+        return err_hint(e, "is a cgroup above it frozen, or does it wait for a device or a network "
+                           "file system?");
+}
+
 int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, const char *why,
              struct err *e)
 {
         struct wire_request q = { .op = WIRE_STOP, .signal = sig, .timeout_ms = timeout_ms };
-        struct wire_reply reply;
+        struct wire_reply reply = { 0 };
         struct ctr_state s;
 
         snprintf(q.why, sizeof q.why, "%s", why);
@@ -129,6 +137,8 @@ int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms,
                         return -1;
                 err_clear(e); /* it ended meanwhile */
         }
+        if (reply.status < 0)
+                return held_up(c, e);
         ctr_volumes_release(g, c);
         return 0;
 }
@@ -178,6 +188,8 @@ int ctr_restart(struct engine *g, const struct ctr *c, int sig, int64_t timeout_
                 return -1;
         if (reply.status == 0)
                 return 0;
+        if (reply.status == -EBUSY)
+                return held_up(c, e);
         ctr_state(g, c, &s);
         return err_set(e, ERR_SYSTEM, "container \"%s\" did not start again: %s", c->name,
                        s.monitor.error);
@@ -217,8 +229,10 @@ int ctr_wait(struct engine *g, const struct ctr *c, int *ret_status, struct err 
                 *ret_status = reply.exit_code;
                 return 0;
         }
-        err_clear(e);
         ctr_state(g, c, &s);
+        if (e->code == ERR_UNAVAILABLE && ctr_is_up(&s)) /* it can't tell */
+                return -1;
+        err_clear(e);
         if (s.status == CTR_CREATED)
                 return err_set(e, ERR_STATE, "container \"%s\" has never been started", c->name);
         *ret_status = s.monitor.exit_code;

@@ -133,6 +133,9 @@ int ctr_monitor_config(const struct engine *g, struct arena *a, const struct ctr
 /* Whether it is to be started when the machine has: by its restart policy, `always` in any case,
  * `unless-stopped` but for one that somebody stopped, `on-failure` besides where it failed. */
 bool ctr_starts_at_boot(const struct engine *g, const struct ctr *c);
+/* The root of one that is up, as its init sees it (O_PATH): for kernel/resolve.h alone, everything
+ * in it is the container's choice. */
+int ctr_live_root(const struct ctr *c, const struct ctr_state *s, struct err *e);
 /* A request to its monitor (wire.h). ERR_STATE where it has none. */
 int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_request *q,
              int timeout_ms, struct wire_reply *ret, struct err *e);

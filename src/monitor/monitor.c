@@ -13,7 +13,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -34,6 +33,7 @@
 #define NEVER INT64_MAX
 #define RESTART_DELAY_MS 100 /* doubled at each quick death, as docker does */
 #define RESTART_DELAY_MAX_MS 60000
+#define HELD_MS 10000              /* so long after SIGKILL something else holds it */
 #define RESTART_GOOD_LIFE_MS 10000 /* a life as long as this starts the count anew */
 
 enum phase { PHASE_RUNNING, PHASE_DRAINING, PHASE_WAITING, PHASE_DONE };
@@ -54,6 +54,7 @@ struct monitor {
         struct health health;
         int64_t born_ms;  /* this life */
         int64_t kill_at;  /* SIGKILL; NEVER */
+        int64_t held_at;  /* it has outlived SIGKILL for long: who asked is told; NEVER */
         int64_t start_at; /* the next life; NEVER */
         int64_t sample_at;
         unsigned quick_deaths;
@@ -63,14 +64,6 @@ struct monitor {
                          to be done then; or -1 */
         int wait_status;
 };
-
-static int64_t now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return t.tv_sec * 1000 + t.tv_nsec / 1000000; /* M4 */
-}
 
 static void save_state(struct monitor *m)
 {
@@ -122,7 +115,7 @@ static int send_signal(struct monitor *m, int sig)
 static void begin_stop(struct monitor *m, int sig, int64_t timeout_ms)
 {
         if (m->phase == PHASE_WAITING) {
-                m->start_at = m->restart ? now_ms() : NEVER;
+                m->start_at = m->restart ? clock_ms() : NEVER;
                 return;
         }
         if (m->phase != PHASE_RUNNING)
@@ -130,7 +123,7 @@ static void begin_stop(struct monitor *m, int sig, int64_t timeout_ms)
         m->state.status = MONITOR_STOPPING;
         save_state(m);
         send_signal(m, sig ? sig : (int)m->config.stop_signal);
-        m->kill_at = now_ms() + (timeout_ms < 0 ? m->config.stop_timeout_ms : timeout_ms);
+        m->kill_at = clock_ms() + (timeout_ms < 0 ? m->config.stop_timeout_ms : timeout_ms);
 }
 
 /* ---- lives ---- */
@@ -138,9 +131,10 @@ static void begin_stop(struct monitor *m, int sig, int64_t timeout_ms)
 static void life_began(struct monitor *m)
 {
         m->phase = PHASE_RUNNING;
-        m->born_ms = now_ms();
+        m->born_ms = clock_ms();
         m->start_at = NEVER;
         m->sample_at = m->evidence.kept ? m->born_ms + EVIDENCE_SAMPLE_MS : NEVER;
+        m->held_at = NEVER;
         m->kill_at = m->config.timeout_ms > 0 ? m->born_ms + m->config.timeout_ms : NEVER;
         m->evidence.pid = m->life.pid;
         m->evidence.restarts = m->state.restarts;
@@ -199,13 +193,14 @@ static void plan_next(struct monitor *m, int exit_code)
                 m->phase = PHASE_DONE;
                 return;
         }
-        if (now_ms() - m->born_ms >= RESTART_GOOD_LIFE_MS)
+        if (clock_ms() - m->born_ms >= RESTART_GOOD_LIFE_MS)
                 m->quick_deaths = 0;
         for (unsigned i = 0; i < m->quick_deaths && delay < RESTART_DELAY_MAX_MS; i++)
                 delay *= 2;
         m->quick_deaths++;
         m->phase = PHASE_WAITING;
-        m->start_at = m->restart ? now_ms() : now_ms() + MIN(delay, (int64_t)RESTART_DELAY_MAX_MS);
+        m->start_at =
+                m->restart ? clock_ms() : clock_ms() + MIN(delay, (int64_t)RESTART_DELAY_MAX_MS);
         m->state.status = MONITOR_RESTARTING;
         save_state(m);
 }
@@ -245,6 +240,7 @@ static void see_exit(struct monitor *m)
                 m->wait_status = 0;
         m->evidence.wait_status = m->wait_status;
         m->phase = PHASE_DRAINING;
+        streams_ending(&m->streams);
         m->kill_at = NEVER;
         health_stop(&m->health);
 }
@@ -364,7 +360,7 @@ static void on_request(void *ctx, struct streams_client *c, const struct wire_re
                 m->stop = q->op == WIRE_STOP;
                 m->restart = q->op == WIRE_RESTART;
                 asked_by(m, who.pid, who.uid, sig, q->why);
-                streams_hurry(&m->streams, now_ms());
+                streams_hurry(&m->streams, clock_ms());
                 begin_stop(m, q->signal, q->timeout_ms);
                 return; /* answered when it has happened */
         case WIRE_WAIT:
@@ -380,9 +376,11 @@ static void on_request(void *ctx, struct streams_client *c, const struct wire_re
                 reply.status = log_file_reopen(&m->streams.log);
                 break;
         case WIRE_HEALTH:
-                reply.status = m->config.health.test.n ? 0 : -ENOENT;
+                reply.status = !m->config.health.test.n                 ? -ENOENT
+                               : cgroup_is_frozen(&m->life.cgroup) == 1 ? -EBUSY
+                                                                        : 0;
                 if (reply.status == 0 && m->phase == PHASE_RUNNING) {
-                        m->health.next_ms = now_ms();
+                        m->health.next_ms = clock_ms();
                         return; /* answered with the result */
                 }
                 break;
@@ -409,12 +407,11 @@ static void health_changed(struct monitor *m)
         begin_stop(m, m->config.health.on_failure == HEALTH_KILL ? SIGKILL : 0, -1);
 }
 
-static void health_ended(struct monitor *m, int wait_status)
+static void health_ended(struct monitor *m, int code)
 {
-        int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
         struct wire_reply reply = { .exit_code = code };
         bool changed =
-                health_result(&m->health, &m->config, MONITOR_FD_RUN, code, now_ms(), &m->state);
+                health_result(&m->health, &m->config, MONITOR_FD_RUN, code, clock_ms(), &m->state);
 
         streams_reply_all(&m->streams, WIRE_HEALTH, &reply);
         if (changed)
@@ -436,8 +433,12 @@ static void reap_others(struct monitor *m)
                 if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0 ||
                     info.si_pid == m->life.pid)
                         return;
+                /* Before a check becomes ours, its starter has told its pid. */
+                if (health_started(&m->health))
+                        health_ended(m, STATUS_NOT_FOUND);
                 if (waitpid(info.si_pid, &status, 0) == m->health.pid && m->health.pid)
-                        health_ended(m, status);
+                        health_ended(m, WIFEXITED(status) ? WEXITSTATUS(status)
+                                                          : 128 + WTERMSIG(status));
         }
 }
 
@@ -462,6 +463,7 @@ static void tick(struct monitor *m, int64_t now)
                 if (m->state.status == MONITOR_STOPPING) {
                         send_signal(m, SIGKILL);
                         m->kill_at = now + 1000; /* it may be in an uninterruptible wait */
+                        m->held_at = MIN(m->held_at, now + HELD_MS);
                 } else {
                         m->stop = true;
                         asked_by(m, getpid(), getuid(), (int)m->config.stop_signal,
@@ -469,12 +471,20 @@ static void tick(struct monitor *m, int64_t now)
                         begin_stop(m, 0, -1);
                 }
         }
+        if (m->phase == PHASE_RUNNING && now >= m->held_at) {
+                const struct wire_reply reply = { .status = -EBUSY };
+
+                streams_reply_all(&m->streams, WIRE_STOP, &reply);
+                streams_reply_all(&m->streams, WIRE_RESTART, &reply);
+                m->held_at = now + HELD_MS;
+        }
         if (m->phase == PHASE_RUNNING && now >= m->sample_at) {
                 evidence_sample(&m->evidence, &m->life.cgroup);
                 m->sample_at = now + EVIDENCE_SAMPLE_MS;
         }
-        if (m->phase == PHASE_RUNNING)
-                health_tick(&m->health, &m->config, MONITOR_FD_RUN, m->program, now, &m->state);
+        if (m->phase == PHASE_RUNNING &&
+            health_tick(&m->health, &m->config, &m->life.cgroup, m->program, now))
+                health_ended(m, STATUS_NOT_FOUND);
         if (m->phase == PHASE_WAITING && m->stop && !m->restart) {
                 struct wire_reply reply = { .exit_code = m->state.exit_code };
 
@@ -508,28 +518,32 @@ static int due(const struct monitor *m, int64_t now)
         if (m->phase != PHASE_RUNNING)
                 return t;
         t = sooner(t, until(m->kill_at, now));
+        t = sooner(t, until(m->held_at, now));
         t = sooner(t, until(m->sample_at, now));
         return sooner(t, health_due(&m->health, &m->config.health, now));
 }
 
 static void loop_once(struct monitor *m)
 {
-        enum { SIGNALS, INIT, LISTENER, HEALTH, FIRST };
+        enum { SIGNALS, INIT, LISTENER, HEALTH, STARTER, FIRST };
         struct pollfd p[FIRST + STREAMS_SLOTS];
-        int64_t now = now_ms();
+        int64_t now = clock_ms();
         int fd;
 
         p[SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
         p[INIT] = (struct pollfd){ m->phase == PHASE_RUNNING ? m->life.pidfd : -1, POLLIN, 0 };
         p[LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
         p[HEALTH] = (struct pollfd){ m->health.output, POLLIN, 0 };
+        p[STARTER] = (struct pollfd){ m->health.starter.sock, POLLIN, 0 };
         streams_poll(&m->streams, p + FIRST);
         if (poll(p, ARRAY_SIZE(p), due(m, now)) < 0 && errno != EINTR)
                 return;
-        now = now_ms();
+        now = clock_ms();
         streams_ready(&m->streams, p + FIRST, now, on_request, m);
         if (p[HEALTH].revents && m->health.output >= 0)
                 health_output(&m->health);
+        if (p[STARTER].revents && health_started(&m->health))
+                health_ended(m, STATUS_NOT_FOUND);
         if (p[INIT].revents)
                 see_exit(m);
         if (p[SIGNALS].revents)
@@ -727,8 +741,8 @@ int monitor_run(const char *program)
 
         m.program = program;
         m.listener = m.signals = m.health.output = m.evidence.kmsg = m.life.pidfd = -1;
-        m.life.spare.sock = m.state_held = m.attended = -1;
-        m.start_at = m.kill_at = NEVER;
+        m.life.spare.sock = m.health.starter.sock = m.state_held = m.attended = -1;
+        m.start_at = m.kill_at = m.held_at = NEVER;
         streams_init(&m.streams);
         if (get_ready(&m, &e) < 0) {
                 tell_starter(&e, 0);

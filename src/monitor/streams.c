@@ -11,6 +11,8 @@
 
 #include "base/fd.h"
 
+#define TERMINAL_ROOM (256 << 10) /* more than the kernel buffers for one */
+
 enum slot { SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_CLIENTS };
 
 void streams_init(struct streams *s)
@@ -91,15 +93,25 @@ static bool take(struct streams *s, enum log_stream which, int64_t now_ms)
         s->chunk[0] = which == LOG_STDERR ? WIRE_STDERR : WIRE_STDOUT;
         s->chunk_len = (size_t)n + 1;
         s->last_ms = now_ms;
+        s->left[which] -= n;
         log_file_put(&s->log, which, s->chunk + 1, (size_t)n);
         hand_out(s, now_ms);
         return true;
 }
 
+void streams_ending(struct streams *s)
+{
+        for (int i = 0; i < LOG_STREAM_MAX; i++) {
+                int room = s->out[i] < 0 ? 0 : fcntl(s->out[i], F_GETPIPE_SZ);
+
+                s->left[i] = room >= 0 ? room : TERMINAL_ROOM;
+        }
+}
+
 void streams_drain(struct streams *s)
 {
         for (int i = 0; i < LOG_STREAM_MAX; i++)
-                while (s->out[i] >= 0 && !streams_busy(s) &&
+                while (s->out[i] >= 0 && s->left[i] > 0 && !streams_busy(s) &&
                        take(s, (enum log_stream)i, s->last_ms))
                         ;
 }
@@ -175,12 +187,22 @@ static void client_packet(struct streams *s, struct streams_client *c)
 
 void streams_accept(struct streams *s, int sock)
 {
-        for (int i = 0; i < STREAMS_CLIENTS; i++)
-                if (s->clients[i].sock < 0) {
-                        s->clients[i] = (struct streams_client){ .sock = sock };
-                        return;
-                }
-        fd_close(sock);
+        struct streams_client *place = NULL;
+
+        for (int i = 0; i < STREAMS_CLIENTS; i++) {
+                struct streams_client *c = &s->clients[i];
+
+                if (c->sock < 0 || (c->op == 0 && !place))
+                        place = c;
+                if (c->sock < 0)
+                        break;
+        }
+        if (!place) {
+                fd_close(sock);
+                return;
+        }
+        drop(place);
+        place->sock = sock;
 }
 
 void streams_reply(struct streams_client *c, const struct wire_reply *r)
@@ -242,9 +264,10 @@ static void client_ready(struct streams *s, struct streams_client *c, short even
                 return;
         if (c->op == 0)
                 client_request(s, c, fn, ctx);
-        else if (c->op == WIRE_ATTACH && (events & POLLIN))
-                client_packet(s, c);
-        else {
+        else if (c->op == WIRE_ATTACH && (events & POLLIN)) {
+                if (!s->typed_len) /* else another one's still waits: it is not overwritten */
+                        client_packet(s, c);
+        } else {
                 drop(c); /* it has gone, or talks out of turn */
                 settle(s);
         }

@@ -11,11 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "monitor/log-file.h"
 #include "monitor/wire.h"
 
-#define STREAMS_CLIENTS 16
+#define STREAMS_CLIENTS 64
 #define STREAMS_PATIENCE_MS 1000
 #define STREAMS_IDLE_MS 100 /* after which an unfinished line is logged as a piece */
 
@@ -38,7 +39,8 @@ struct streams {
         size_t chunk_len;            /* 0: nothing under way */
         char typed[WIRE_PACKET_MAX]; /* input that waits for the container to read */
         size_t typed_at, typed_len;
-        int64_t last_ms; /* when output came last */
+        int64_t last_ms;              /* when output came last */
+        ssize_t left[LOG_STREAM_MAX]; /* bytes that streams_drain() still takes */
 };
 
 /* What to poll for; streams_poll() fills STREAMS_SLOTS entries, streams_ready() acts upon them. */
@@ -53,7 +55,8 @@ void streams_ready(struct streams *s, const struct pollfd p[STREAMS_SLOTS], int6
 int streams_due(const struct streams *s, int64_t now_ms);
 /* Does what is due: unfinished lines, impatient ends. */
 void streams_tick(struct streams *s, int64_t now_ms);
-/* A new connection; closes it where there is no room. */
+/* A new connection; where there is no room, one that has not asked yet makes some, or this one
+ * is closed. */
 void streams_accept(struct streams *s, int sock);
 /* A client that was there before the container: attached before its first byte. */
 void streams_accept_first(struct streams *s, int sock);
@@ -61,8 +64,10 @@ void streams_accept_first(struct streams *s, int sock);
 void streams_reply(struct streams_client *c, const struct wire_reply *r);
 /* Answers all that wait for op. */
 void streams_reply_all(struct streams *s, uint32_t op, const struct wire_reply *r);
-/* The container has ended: what its pipes still hold goes where it belongs; never waits for more.
- * */
+/* The container has ended. What its pipes hold by now is all that streams_drain() takes: with the
+ * host's PID namespace, processes that it left behind may write for ever. */
+void streams_ending(struct streams *s);
+/* What its pipes still hold goes where it belongs; never waits for more. */
 void streams_drain(struct streams *s);
 /* Tells the attached how it ended and lets them go, but for a primary client: its connection is the
  * caller's, or -1. */

@@ -8,7 +8,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/macro.h"
+#include "kernel/proc.h"
+
+#define WATCH_MS 1000 /* how often a wait looks whether who is waited for can answer */
+#define CONNECT_S 5
 
 /* Through the descriptor: the directory's own path may exceed the 107 bytes of an address. */
 static struct sockaddr_un address(int run)
@@ -19,16 +25,59 @@ static struct sockaddr_un address(int run)
         return a;
 }
 
+/* Who listens on the socket's other side is stopped: it will never answer. */
+static bool is_stopped(int sock)
+{
+        struct ucred who;
+        socklen_t n = sizeof who;
+        struct proc_stat st;
+
+        return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 &&
+               proc_stat_read(who.pid, &st) == 0 && (st.state == 'T' || st.state == 't');
+}
+
+int wire_await(int sock, int timeout_ms)
+{
+        struct pollfd p = { sock, POLLIN, 0 };
+        int64_t end = clock_ms() + timeout_ms;
+
+        for (;;) {
+                int64_t left = timeout_ms < 0 ? WATCH_MS : MAX(end - clock_ms(), (int64_t)0);
+                int r = poll(&p, 1, (int)MIN(left, (int64_t)WATCH_MS));
+
+                if (r > 0)
+                        return 0;
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+                if (r == 0 && is_stopped(sock))
+                        return -ESTALE;
+                if (r == 0 && left <= WATCH_MS && timeout_ms >= 0)
+                        return -ETIMEDOUT;
+        }
+}
+
+int wire_no_answer(int sys, struct err *e)
+{
+        if (sys != -ESTALE)
+                return err_set(e, ERR_UNAVAILABLE, "the container's monitor does not answer");
+        err_set(e, ERR_UNAVAILABLE, "the container's monitor is stopped");
+        return err_hint(e, "SIGCONT to its berth-monitor lets it go on; after SIGKILL to it "
+                           "`berth rm -f` works");
+}
+
 int wire_connect(int run)
 {
+        /* A full queue: nobody takes connections from it. */
+        const struct timeval patience = { .tv_sec = CONNECT_S };
         struct sockaddr_un a = address(run);
         int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), r;
 
         if (fd < 0)
                 return -errno;
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         if (connect(fd, (const struct sockaddr *)&a, sizeof a) == 0)
                 return fd;
-        r = -errno;
+        r = errno == EAGAIN ? -ETIMEDOUT : -errno;
         fd_close(fd);
         return r;
 }
@@ -36,25 +85,20 @@ int wire_connect(int run)
 int wire_call(int run, const struct wire_request *q, int timeout_ms, struct wire_reply *ret)
 {
         AUTO_FD int fd = wire_connect(run);
-        struct pollfd p = { fd, POLLIN, 0 };
         ssize_t n;
+        int r;
 
         if (fd < 0)
                 return fd;
         if (send(fd, q, sizeof *q, MSG_NOSIGNAL) != sizeof *q)
                 return -errno;
-        for (;;) {
-                int r = poll(&p, 1, timeout_ms);
-
-                if (r == 0)
-                        return -ETIMEDOUT;
-                if (r < 0 && errno == EINTR)
-                        continue;
+        r = wire_await(fd, timeout_ms);
+        if (r < 0)
+                return r;
+        do
                 n = recv(fd, ret, sizeof *ret, 0);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                return n == sizeof *ret ? 0 : -ECONNRESET;
-        }
+        while (n < 0 && errno == EINTR);
+        return n == sizeof *ret ? 0 : -ECONNRESET;
 }
 
 int wire_leave(int sock, int dir)

@@ -74,6 +74,8 @@ static int check_health(struct ctx *c, struct engine *g, const struct ctr *ctr, 
                 return -1;
         if (reply.status == -ENOENT)
                 return err_set(e, ERR_STATE, "container \"%s\" has no health check", ctr->name);
+        if (reply.status == -EBUSY)
+                return err_set(e, ERR_STATE, "container \"%s\" is paused", ctr->name);
         if (reply.status < 0)
                 return err_sys(e, reply.status, "cannot check container \"%s\"", ctr->name);
         if (reply.exit_code != 0)

@@ -16,6 +16,8 @@
 #include "kernel/exe.h"
 #include "oci/runtime.h"
 
+#define PATIENCE_MS 60000 /* for a machine under load; a container that stops it waits for ever */
+
 struct exec_args {
         bool detach, interactive, tty, latest, privileged;
         const char *user, *workdir, *detach_keys;
@@ -45,18 +47,17 @@ static const struct opt opts[] = {
 
 /* The user by the container's own files, seen through its first process: whatever links they are
  * stay inside. */
-static int take_user(struct ctx *c, const struct exec_args *a, pid_t pid, struct exec_options *o,
-                     struct err *e)
+static int take_user(struct ctx *c, const struct exec_args *a, const struct ctr *ctr,
+                     const struct ctr_state *s, struct exec_options *o, struct err *e)
 {
         AUTO_FD int root = -1;
         struct user u;
 
         if (!a->user)
                 return 0;
-        root = open(arena_printf(&c->arena, "/proc/%d/root", pid),
-                    O_PATH | O_DIRECTORY | O_CLOEXEC);
+        root = ctr_live_root(ctr, s, e);
         if (root < 0)
-                return err_sys(e, errno, "cannot look into the container");
+                return -1;
         if (user_find(&c->arena, root, a->user, &(struct strings){ 0 }, &u, e) < 0)
                 return err_in(e, "--user");
         o->user = arena_printf(&c->arena, "%u:%u", u.uid, u.gid);
@@ -139,7 +140,8 @@ static int exec_in(struct ctx *c, struct engine *g, const struct ctr *ctr,
                                   .cwd = a->workdir,
                                   .tty = a->tty,
                                   .detach = a->detach,
-                                  .preserve_fds = a->preserve_fds };
+                                  .preserve_fds = a->preserve_fds,
+                                  .patience_ms = PATIENCE_MS };
         struct strings given = { 0 };
         const char *bundle;
         struct ctr_state s;
@@ -154,7 +156,7 @@ static int exec_in(struct ctx *c, struct engine *g, const struct ctr *ctr,
         bundle = arena_printf(&c->arena, "%s/containers/%s", store_path(g->store), ctr->id);
         if (monitor_env_read(&c->arena, bundle, &o.env, e) < 0 ||
             settings_env(&c->arena, &a->env, &a->env_files, &given, e) < 0 ||
-            take_user(c, a, s.monitor.pid, &o, e) < 0 || close_input(a, e) < 0)
+            take_user(c, a, ctr, &s, &o, e) < 0 || close_input(a, e) < 0)
                 return -1;
         o.env = strings_both(&c->arena, &o.env, &given);
         if ((r = exe_detach(c->argv)) < 0)
