@@ -277,3 +277,17 @@ def test_small(make):
     dirty = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_Dirty"))
     assert dirty < 200, rollup
     c.call(kit.STOP, signal=9)
+
+
+def test_two_who_type_at_once(make):
+    """While the container does not read, what one has typed does not overwrite the other's."""
+    c = make().script("while ! test -e /go; do sleep 0.05; done; head -c 131072 | busybox wc -c").up(openStdin=True)
+    typists = [c.attach(flags=kit.STDIN | kit.STDOUT) for _ in range(2)]
+    for _ in range(4):
+        for n, typist in enumerate(typists):
+            typist.type(b"yz"[n:n + 1] * 16384)
+    (c.dir / "rootfs" / "go").touch()
+    assert typists[0].collect()[0].strip() == b"131072"
+    c.ended()
+    for typist in typists:
+        typist.close()
