@@ -6,8 +6,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "image/registry-config.h"
 
 #define INPUT_MAX 65536
 
@@ -94,4 +96,32 @@ int prompt_stdin(struct arena *a, const char **ret, struct err *e)
                 text[--n] = 0;
         *ret = text;
         return 0;
+}
+
+/* ---- short names ---- */
+
+static int ask_short_name(const char *name, const struct short_name *s, size_t *ret, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+        AUTO_BUF list = { 0 };
+        const char *answer;
+        uint64_t n = 1;
+
+        buf_printf(&list, "\"%s\" may be any of these:\n", name);
+        for (size_t i = 0; i < s->n; i++)
+                buf_printf(&list, "  %zu  %s\n", i + 1, reference_str(&a, &s->candidates[i]));
+        fd_write_all(STDERR_FILENO, list.s, list.len);
+        if (prompt(&a, arena_printf(&a, "Which one, 1 to %zu? [1] ", s->n), false, &answer, e) < 0)
+                return err_in(e, "cannot ask which image \"%s\" is", name);
+        if (*answer && (str_to_u64(answer, &n) < 0 || n < 1 || n > s->n))
+                return err_set(e, ERR_INVALID, "\"%.40s\" is none of 1 to %zu", answer, s->n);
+        *ret = n - 1;
+        return 0;
+}
+
+const struct short_name_asker *prompt_short_name(void)
+{
+        static const struct short_name_asker asker = { ask_short_name };
+
+        return isatty(STDIN_FILENO) && isatty(STDERR_FILENO) ? &asker : NULL;
 }

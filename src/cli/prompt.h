@@ -10,5 +10,8 @@
  * without showing what is typed. In a; without the line's end. ERR_STATE where it was interrupted
  * or ended. */
 int prompt(struct arena *a, const char *question, bool secret, const char **ret, struct err *e);
+struct short_name_asker;
+/* Who asks which image a short name means; NULL: standard input or error is no terminal. */
+const struct short_name_asker *prompt_short_name(void);
 /* All of standard input, up to 64 KiB, without one line end at its end. */
 int prompt_stdin(struct arena *a, const char **ret, struct err *e);

@@ -1,5 +1,6 @@
 /* What can be said of a container that is to be, as options. */
 #include "cli/run-args.h"
+#include "cli/prompt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -389,7 +390,7 @@ static int take_platform(struct ctx *c, const struct run_args *args, struct sand
 /* What a pull needs to know. */
 static int take_image(struct ctx *c, const struct run_args *args, struct sandbox *s, struct err *e)
 {
-        s->pull = (struct pull_options){ .policy = args->pull };
+        s->pull = (struct pull_options){ .policy = args->pull, .asker = prompt_short_name() };
         if (registry_args_take(&args->registry, &s->pull.fetch, e) < 0)
                 return -1;
         if (take_platform(c, args, s, e) < 0)

@@ -385,28 +385,24 @@ static int pull_short(struct pull *p, struct image *ret, bool *ret_changed, stru
                                        .tls_verify = o->tls_verify };
         struct short_name s;
         struct reference r = p->ref;
+        struct err inner = { 0 };
 
-        if (registry_short_name(p->arena, &p->ref, &ro, &s, e) < 0)
+        if (registry_short_name_settle(p->arena, &r, &ro, p->options->asker, &s, e) < 0)
                 return -1;
-        if (s.n > 1 && s.mode == SHORT_NAME_ENFORCING && !s.alias) {
-                err_set(e, ERR_INVALID,
-                        "the short name \"%s\" may mean several images, and "
-                        "short-name-mode = \"enforcing\" forbids to guess",
-                        reference_str(p->arena, &r));
-                return err_hint(e, "Write the full name, such as %s.",
-                                reference_str(p->arena, &s.candidates[0]));
-        }
         for (size_t i = 0; i < s.n; i++) {
                 p->ref = s.candidates[i];
                 if (s.n > 1)
                         pull_note(p, arena_printf(p->arena, "trying %s",
                                                   reference_str(p->arena, &p->ref)));
                 if (pull_reference(p, ret, ret_changed, e) == 0)
-                        return 0;
-                if (!try_next(e))
                         break;
+                if (!try_next(e) || i + 1 == s.n)
+                        return -1;
         }
-        return -1;
+        /* That it is asked again the next time is no reason to fail. */
+        if (s.chosen && registry_short_name_record(p->arena, &r, s.candidates, &ro, &inner) < 0)
+                pull_note(p, arena_printf(p->arena, "the choice is not kept: %s", inner.chain));
+        return 0;
 }
 
 static int never(const char *text, struct err *e)

@@ -20,6 +20,7 @@
 #include "image/store.h"
 
 struct layer_job;
+struct short_name_asker;
 
 /* What a pull, push, load or save tells whoever watches: one row per layer. Called in the
  * caller's process. */
@@ -57,8 +58,9 @@ struct pull_options {
         struct platform platform; /* os "": this machine's */
         bool all_platforms;
         bool keep_blobs;
-        unsigned jobs;     /* 0: as many as processors, at most 4 */
-        uint64_t max_size; /* unpacked bytes per layer; 0: 64 GiB */
+        unsigned jobs;                        /* 0: as many as processors, at most 4 */
+        const struct short_name_asker *asker; /* NULL: there is nobody to ask */
+        uint64_t max_size;                    /* unpacked bytes per layer; 0: 64 GiB */
 };
 
 /* Pulls text (any reference) into s. ret (in a) is the image as stored; *ret_changed false where

@@ -152,7 +152,7 @@ static int add_tables(struct arena *a, const char *file, const struct json *j, s
         return 0;
 }
 
-static int add_aliases(struct arena *a, const char *file, const struct json *j,
+int registries_aliases(struct arena *a, const char *file, const struct json *j,
                        struct registries *r, struct err *e)
 {
         const struct json *aliases = json_get(j, "aliases");
@@ -202,7 +202,7 @@ int registries_add(struct arena *a, const char *file, const struct json *j, stru
                 r->has_search = true;
         if (r->mode && *r->mode && STR_INDEX(modes, r->mode) < 0)
                 return bad(e, file, "'short-name-mode' can't be", r->mode);
-        return add_tables(a, file, j, r, e) < 0 ? -1 : add_aliases(a, file, j, r, e);
+        return add_tables(a, file, j, r, e) < 0 ? -1 : registries_aliases(a, file, j, r, e);
 }
 
 /* ---- all files ---- */

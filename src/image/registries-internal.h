@@ -57,6 +57,12 @@ int registries_load(struct arena *a, const struct registry_options *o, struct re
 /* Adds what one file says. */
 int registries_add(struct arena *a, const char *file, const struct json *j, struct registries *ret,
                    struct err *e);
+/* Adds the [aliases] of one file; a later one of a name replaces the earlier. */
+int registries_aliases(struct arena *a, const char *file, const struct json *j,
+                       struct registries *ret, struct err *e);
+/* Adds what was chosen before, which wins over every file (registries-alias.c). */
+int registries_chosen(struct arena *a, const struct registry_options *o, struct registries *ret,
+                      struct err *e);
 /* The table of the longest prefix of name ("host/path"), and the prefix's length there; NULL:
  * none. */
 const struct registries_table *registries_match(const struct registries *r, const char *name,

@@ -308,7 +308,7 @@ int registry_short_name(struct arena *a, const struct reference *r,
         size_t n;
 
         *ret = (struct short_name){ .n = 0 };
-        if (registries_load(a, o, &all, e) < 0)
+        if (registries_load(a, o, &all, e) < 0 || registries_chosen(a, o, &all, e) < 0)
                 return -1;
         ret->mode = mode_of(&all);
         n = all.search.n ? all.search.n : ARRAY_SIZE(hub);
@@ -327,4 +327,34 @@ int registry_short_name(struct arena *a, const struct reference *r,
                         return err_in(e, "unqualified-search-registries: '%s'", host);
         }
         return 0;
+}
+
+int registry_short_name_settle(struct arena *a, const struct reference *r,
+                               const struct registry_options *o,
+                               const struct short_name_asker *asker, struct short_name *ret,
+                               struct err *e)
+{
+        const char *name = reference_str(a, r);
+        size_t i;
+
+        if (registry_short_name(a, r, o, ret, e) < 0)
+                return -1;
+        if (ret->n == 1 || ret->mode == SHORT_NAME_DISABLED)
+                return 0;
+        if (asker) {
+                if (asker->ask(name, ret, &i, e) < 0)
+                        return -1;
+                ret->candidates += i;
+                ret->n = 1;
+                ret->chosen = true;
+                return 0;
+        }
+        if (ret->mode == SHORT_NAME_PERMISSIVE)
+                return 0;
+        err_set(e, ERR_INVALID,
+                "the short name \"%s\" may mean several images, and short-name-mode = "
+                "\"enforcing\" forbids to guess",
+                name);
+        return err_hint(e, "Write the full name, such as %s.",
+                        reference_str(a, &ret->candidates[0]));
 }

@@ -115,8 +115,24 @@ enum short_name_mode {
 struct short_name {
         struct reference *candidates;
         size_t n;
-        bool alias;
+        bool alias, chosen;
         enum short_name_mode mode;
+};
+/* Asks somebody which of the candidates of name is meant. */
+struct short_name_asker {
+        int (*ask)(const char *name, const struct short_name *s, size_t *ret, struct err *e);
 };
 int registry_short_name(struct arena *a, const struct reference *r,
                         const struct registry_options *o, struct short_name *ret, struct err *e);
+/* The same, and where several may be meant and the mode is not disabled, one is chosen: by asker,
+ * where there is somebody to ask (else NULL). Then permissive leaves all of them, and enforcing is
+ * ERR_INVALID, with a hint. What was chosen is to be recorded once it turned out to be there. */
+int registry_short_name_settle(struct arena *a, const struct reference *r,
+                               const struct registry_options *o,
+                               const struct short_name_asker *asker, struct short_name *ret,
+                               struct err *e);
+/* Records full as what r stands for from now on, where podman finds it too:
+ * /var/cache/containers/short-name-aliases.conf, for users ~/.cache/containers/. */
+int registry_short_name_record(struct arena *a, const struct reference *r,
+                               const struct reference *full, const struct registry_options *o,
+                               struct err *e);

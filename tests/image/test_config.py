@@ -1,8 +1,10 @@
 """What registries.conf, hosts.toml and certs.d make berth do, at the commands; skopeo reads the same
 registries.conf. The rules themselves are unit tests (test-registry-config.c)."""
 
+import contextlib
 import os
 import pathlib
+import pty
 
 import kit
 import pytest
@@ -167,3 +169,94 @@ def test_mirror_does_not_get_the_upstreams_password(berth, auth_registry, fake, 
     fake.fault("*", "", status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
     berth("pull", "--creds", "alice:wonder land", f"{auth_registry.address}/{repo}:1").ok()
     assert fake.requests and not any(r.headers["Authorization"] for r in fake.requests)
+
+
+# ---- short names at a terminal ----
+
+
+@pytest.fixture
+def aliases(tmp_path):
+    """Where the choices of root are kept; a place of this test's own."""
+    kit.sh("mount", "--bind", tmp_path, "/var/cache")
+    yield tmp_path / "containers" / "short-name-aliases.conf"
+    kit.sh("umount", "/var/cache")
+
+
+def ask(berth, answer, *argv):
+    """A command at a terminal, and what is typed once it asks; its status and what was shown."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(berth.binary, berth.argv(*argv), berth.env)
+    seen = ""
+    with contextlib.suppress(OSError):  # EIO at the end
+        while data := os.read(fd, 4096):
+            seen += data.decode(errors="replace")
+            if answer is not None and "] " in seen:
+                os.write(fd, answer)
+                answer = None
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.replace("\r", "")
+
+
+def ambiguous(berth, registry, fake, mode):
+    conf(berth, f"unqualified-search-registries = ['{fake.address}', '{registry.address}']\nshort-name-mode = '{mode}'\n"
+                + "".join(f"[[registry]]\nlocation = '{at}'\ninsecure = true\n" for at in (registry.address, fake.address)))
+
+
+@pytest.mark.parametrize("mode", ["enforcing", "permissive"])
+@pytest.mark.parametrize("argv", [["pull"], ["run", "--rm"]], ids=lambda a: a[0])
+def test_a_short_name_is_asked_for(berth, registry, fake, aliases, repo, mode, argv):
+    """Also in permissive mode, as podman does it; the choice is kept, for podman too."""
+    registry.push(kit.busybox({"Cmd": ["true"]}), f"{repo}/a:1")
+    registry.push(kit.busybox({"Cmd": ["true"]}), f"{repo}/b:1")
+    ambiguous(berth, registry, fake, mode)
+    code, seen = ask(berth, b"2\n", *argv, f"{repo}/a:1")
+    assert code == 0, seen
+    assert f"  1  {fake.address}/{repo}/a:1\n  2  {registry.address}/{repo}/a:1\n" in seen and fake.requests == []
+    assert aliases.read_text() == f'[aliases]\n  "{repo}/a" = "{registry.address}/{repo}/a"\n'
+    berth("rmi", f"{registry.address}/{repo}/a:1").ok()
+    berth(*argv, f"{repo}/a:1").ok()  # nobody is asked again, and a terminal is not needed
+    code, seen = ask(berth, b"2\n", "pull", f"{repo}/b:1")
+    assert code == 0 and aliases.read_text().count("\n") == 3
+    podman = ("podman", "--root", berth.home / "p", "--runroot", berth.home / "q", "--storage-driver", "vfs")
+    said = kit.sh(*podman, "pull", f"{repo}/a:1", env=berth.env).stderr
+    assert f'Resolved "{repo}/a" as an alias ({aliases}'.replace(str(aliases.parent.parent), "/var/cache") in said, said
+
+
+@pytest.mark.parametrize("answer, code, said", [
+    (b"3\n", 2, '"3" is none of 1 to 2'), (b"x\n", 2, '"x" is none'), (b"\x04", 1, "nothing was typed"),
+    (b"\n", 3, "cannot pull")])  # the first, which is not there: no other is tried
+def test_answers_that_choose_nothing(berth, registry, fake, aliases, repo, image, answer, code, said):
+    registry.push(image, f"{repo}:1")
+    ambiguous(berth, registry, fake, "enforcing")
+    got, seen = ask(berth, answer, "pull", "--retry=0", f"{repo}:1")
+    assert said in seen and got == code, (got, seen)
+    assert not aliases.exists() and berth.json("images", "--format", "json") == []
+
+
+def test_modes_without_a_terminal(berth, registry, fake, aliases, repo, image):
+    registry.push(image, f"{repo}:1")
+    ambiguous(berth, registry, fake, "enforcing")
+    for argv in (["pull"], ["run", "--rm"], ["manifest", "inspect"]):
+        refused = berth(*argv, f"{repo}:1").failed("forbids to guess", f"{fake.address}/{repo}:1")
+    assert fake.requests == [] and "Write the full name" in refused.err
+    ambiguous(berth, registry, fake, "permissive")
+    berth("pull", f"{repo}:1").ok()
+    assert fake.count("GET", f"/v2/{repo}/manifests/1")
+    berth("rmi", f"{registry.address}/{repo}:1").ok()
+    ambiguous(berth, registry, fake, "disabled")
+    assert ask(berth, None, "pull", f"{repo}:1")[0] == 0
+    assert not aliases.exists()
+
+
+def test_a_choice_that_cannot_be_kept(berth, registry, fake, aliases, repo, image):
+    """Is a warning; a file of choices that can't be understood is an error."""
+    registry.push(image, f"{repo}:1")
+    ambiguous(berth, registry, fake, "enforcing")
+    aliases.parent.write_text("a file")
+    code, seen = ask(berth, b"2\n", "pull", f"{repo}:1")
+    assert code == 0 and "the choice is not kept" in seen, seen
+    aliases.parent.unlink()
+    aliases.parent.mkdir()
+    aliases.write_text("[aliases\n")
+    berth("pull", f"{repo}:1").failed("short-name-aliases.conf', line 1")

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/commands/manifest.h"
+#include "cli/prompt.h"
 #include "cli/registry-args.h"
 #include "codec/json.h"
 #include "image/fetch.h"
@@ -96,7 +97,8 @@ static int remote(struct ctx *c, const struct inspect_args *args, const char *na
         if (ref.host) {
                 all.candidates = &ref;
                 all.n = 1;
-        } else if (registry_short_name(&c->arena, &ref, &places, &all, e) < 0) {
+        } else if (registry_short_name_settle(&c->arena, &ref, &places, prompt_short_name(), &all,
+                                              e) < 0) {
                 return -1;
         }
         for (size_t i = 0; i < all.n; i++) {

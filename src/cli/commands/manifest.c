@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/progress.h"
+#include "cli/prompt.h"
 #include "cli/registry-args.h"
 #include "image/manifest-list.h"
 #include "image/pull.h"
@@ -103,7 +104,9 @@ static int with_store(struct ctx *c, void *p, int argc, char **argv,
 static int bring(struct session *s, const char *text, struct image *ret, struct err *e)
 {
         const char *remote = str_after(text, "docker://");
-        struct pull_options o = { .policy = PULL_ALWAYS, .all_platforms = s->args->all };
+        struct pull_options o = { .policy = PULL_ALWAYS,
+                                  .all_platforms = s->args->all,
+                                  .asker = prompt_short_name() };
         struct progress *progress;
         struct err inner = { 0 };
         bool changed;

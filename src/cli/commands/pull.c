@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/berth.h"
 #include "cli/progress.h"
+#include "cli/prompt.h"
 #include "cli/registry-args.h"
 #include "engine/events.h"
 #include "image/archive.h"
@@ -212,6 +213,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                                            .platform = { "", "", "", "" },
                                            .all_platforms = args->all_platforms,
                                            .keep_blobs = args->keep_blobs,
+                                           .asker = prompt_short_name(),
                                            .jobs = (unsigned)args->jobs };
         if (registry_args_take(&args->registry, &s.options.fetch, e) < 0 ||
             take_platform(c, args, &s.options.platform, e) < 0 ||
