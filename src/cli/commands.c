@@ -25,7 +25,8 @@ static const struct opt globals[] = {
             "Keep what need not outlive a reboot in DIR instead of /run/berth",
             .complete = COMPLETE_DIR),
         ENUM(struct globals, cgroup_manager, 0, "cgroup-manager", "MANAGER", cgroup_manager_names,
-             "Who makes cgroups: systemd, cgroupfs, or auto, which is systemd where that is init"),
+             "Who makes cgroups: systemd, cgroupfs, or auto: systemd where it is init with cgroup "
+             "v2 alone, else cgroupfs"),
         FLAG(struct globals, debug, 0, "debug", "Log what is done to standard error"),
         {}
 };

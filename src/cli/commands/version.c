@@ -14,6 +14,7 @@
 #include "cli/ctr-args.h"
 #include "cli/show.h"
 #include "engine/ctr.h"
+#include "engine/placement.h"
 #include "image/layer.h"
 #include "image/platform.h"
 #include "kernel/cgroup.h"
@@ -109,14 +110,15 @@ static const char *os_release(struct arena *a, const char *name)
         return "";
 }
 
-static void put_cgroups(struct json_writer *w)
+static void put_cgroups(const struct engine *g, struct json_writer *w)
 {
         AUTO_ARENA a = { 0 };
         struct cgroup_layout l;
 
         if (cgroup_layout_read(&a, &l) < 0)
                 return;
-        json_put_str(w, "cgroupManager", "cgroupfs");
+        json_put_str(w, "cgroupManager",
+                     cgroup_manager_names[g->places.systemd ? MANAGER_SYSTEMD : MANAGER_CGROUPFS]);
         json_put_str(w, "cgroupVersion", cgroup_layout_unified(&l) ? "v2" : "v1");
         json_open(w, "cgroupControllers", '[');
         for (int k = 0; k < CGROUP_CONTROLLER_MAX; k++)
@@ -131,7 +133,7 @@ static void put_cgroups(struct json_writer *w)
         json_close(w, '}');
 }
 
-static void put_host(struct json_writer *w)
+static void put_host(const struct engine *g, struct json_writer *w)
 {
         struct platform p;
         struct sysinfo s = { 0 };
@@ -143,7 +145,7 @@ static void put_host(struct json_writer *w)
         sysinfo(&s);
         json_open(w, "host", '{');
         json_put_str(w, "arch", p.architecture);
-        put_cgroups(w);
+        put_cgroups(g, w);
         json_put_i64(w, "cpus", sysconf(_SC_NPROCESSORS_ONLN));
         json_open(w, "distribution", '{');
         json_put_str(w, "distribution", os_release(&a, "ID"));
@@ -243,7 +245,7 @@ static int run_info(struct ctx *c, void *args, int argc, char **argv, struct err
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
         json_open(&w, NULL, '{');
-        put_host(&w);
+        put_host(&g, &w);
         r = put_store(c, &g, &w, e);
         put_version(&w, "version");
         json_close(&w, '}');

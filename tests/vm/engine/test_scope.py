@@ -33,6 +33,9 @@ def test_a_scope_for_each(engine, systemctl):
     engine("exec", "a", "true").ok()
     engine("rm", "-f", "a").ok()
     assert eventually(lambda: systemctl.show(f"berth-{id}.scope")["LoadState"] == "not-found")
+    assert engine.json("info", "--format", "json")["host"]["cgroupManager"] == "systemd"
+    own = engine("--cgroup-manager", "cgroupfs", "info", "--format", "{{.host.cgroupManager}}").ok().out
+    assert own == "cgroupfs\n"
 
 
 def test_reload_and_the_end_of_who_started_it(engine, systemctl, unit):
