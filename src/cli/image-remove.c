@@ -97,5 +97,6 @@ int images_prune(struct ctx *c, struct store *s, const struct image_filters *f, 
                 buf_printf(out, "Deleted Images:\n%s\n", said.s);
         *ret_bytes =
                 bytes_of(&before) > bytes_of(&after) ? bytes_of(&before) - bytes_of(&after) : 0;
+        event_prune(s, "image", *ret_bytes);
         return 0;
 }

@@ -52,6 +52,20 @@ void event_volume(const struct store *s, const char *action, const char *name)
         event_append(s, &event);
 }
 
+void event_prune(const struct store *s, const char *type, uint64_t bytes)
+{
+        char text[24];
+        struct key_value reclaimed = { "reclaimed", text };
+        const struct event event = { .type = type,
+                                     .action = "prune",
+                                     .id = "",
+                                     .name = "",
+                                     .attributes = { &reclaimed, 1 } };
+
+        snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
+        event_append(s, &event);
+}
+
 /* ---- reading ---- */
 
 struct tail {

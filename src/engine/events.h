@@ -31,3 +31,6 @@ void event_image(const struct store *s, const char *action, const struct image *
                  const char *name);
 /* action: create, remove. */
 void event_volume(const struct store *s, const char *action, const char *name);
+/* After the events of what was removed, as docker has it; bytes: given back by all of it. type:
+ * container, image, volume. */
+void event_prune(const struct store *s, const char *type, uint64_t bytes);

@@ -25,6 +25,30 @@ def test_past_events_filters_and_formats(engine):
     engine("rm", "web").ok()
 
 
+def test_prune_tells_what_it_gave_back(engine):
+    """An event of its own, as docker has it, after those of what was removed."""
+    past = ["events", "--no-stream", "--format", "json"]
+
+    def pruned(what, *filters):
+        before = len(engine(*past).ok().out.splitlines())
+        engine(*what, "prune", "-f", *filters).ok()
+        return [json.loads(x) for x in engine(*past).ok().out.splitlines()][before:]
+
+    engine("run", "--name", "big", "--label", "mine=1", IMAGE, "sh", "-c", "head -c 3000000 /dev/zero >/f").ok()
+    engine("volume", "create", "v").ok()
+    engine("run", "--rm", "-v", "v:/v", IMAGE, "sh", "-c", "head -c 2000000 /dev/zero >/v/f").ok()
+    engine("tag", IMAGE, "x:1").ok()
+    for kind, filters, least, most in (("container", ["--filter", "label=mine=1"], 2900000, 4 << 20),
+                                       ("volume", ["--filter", "name=v"], 1 << 20, 3 << 20), ("image", [], 0, 0)):
+        *removed, last = pruned([kind], *filters)
+        assert [e["Action"] for e in removed] == ["remove"] * (kind != "image")
+        assert (last["Type"], last["Action"], last["Actor"]["ID"]) == (kind, "prune", "")
+        assert least <= int(last["Actor"]["Attributes"]["reclaimed"]) <= most
+    assert [e["Type"] for e in pruned(["system"])] == ["image"]
+    engine("untag", IMAGE, "x:1").ok()
+    assert len(engine("events", "--no-stream", "--filter", "event=prune").ok().out.splitlines()) >= 4
+
+
 def test_stream_over_a_rotation(engine):
     engine("create", "--name", "web", IMAGE).ok()  # there is a journal
     out = engine.base / "stream"

@@ -10,6 +10,7 @@
 #include "cli/ctr-args.h"
 #include "cli/ctr-filter.h"
 #include "cli/image-list.h"
+#include "engine/events.h"
 
 /* Runs fn with the engine and the container that argv[0] names. */
 typedef int with_fn(struct ctx *c, struct engine *g, const struct ctr *ctr, int argc, char **argv,
@@ -156,6 +157,7 @@ static int prune(struct ctx *c, struct engine *g, const struct prune_args *args,
 {
         const struct ctr_filters *filters;
         struct ctr *v;
+        uint64_t bytes = 0;
         size_t n;
         int failed = 0;
 
@@ -166,18 +168,22 @@ static int prune(struct ctx *c, struct engine *g, const struct prune_args *args,
                 struct err why = { 0 };
                 AUTO_BUF line = { 0 };
                 struct ctr_state s;
+                uint64_t written;
 
                 ctr_state(g, &v[i], &s);
                 if (ctr_is_up(&s) || !ctr_filters_pass(filters, &v[i], &s))
                         continue;
+                written = ctr_written(g, &v[i]);
                 if (ctr_remove(g, &v[i], false, 0, &why) < 0) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &why);
                         failed++;
                         continue;
                 }
+                bytes += written;
                 buf_printf(&line, "%s\n", v[i].id);
                 fd_write_all(STDOUT_FILENO, line.s, line.len);
         }
+        event_prune(g->store, "container", bytes);
         return failed > 0;
 }
 

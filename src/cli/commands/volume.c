@@ -11,6 +11,7 @@
 #include "cli/image-list.h"
 #include "cli/show.h"
 #include "cli/table.h"
+#include "engine/events.h"
 #include "engine/names.h"
 #include "engine/volume.h"
 
@@ -413,9 +414,11 @@ const struct command cmd_volume_rm = {
 static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct volume_args *args = p;
+        struct volume_usage *usage;
         struct volume *v;
         AUTO_BUF out = { 0 };
         struct engine g;
+        uint64_t bytes = 0;
         size_t n;
         int status = 0;
 
@@ -424,7 +427,8 @@ static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *
                 return 0;
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        if (choose(&g, &c->arena, &args->filters, &v, &n, e) < 0) {
+        if (choose(&g, &c->arena, &args->filters, &v, &n, e) < 0 ||
+            volume_usage(&g, &c->arena, v, n, &usage, e) < 0) {
                 engine_close(&g);
                 return -1;
         }
@@ -433,11 +437,13 @@ static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *
 
                 if (volume_remove(&g, v[i].name, false, &why) == 0) {
                         buf_printf(&out, "%s\n", v[i].name);
+                        bytes += usage[i].size;
                 } else if (why.code != ERR_STATE) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &why);
                         status = 1;
                 }
         }
+        event_prune(g.store, "volume", bytes);
         engine_close(&g);
         print(&out);
         return status;
