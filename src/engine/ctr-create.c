@@ -261,7 +261,20 @@ static int expand_tag(const struct creation *c, const char **tag, struct err *e)
         return 0;
 }
 
-static int write_bundle(struct run *r, struct err *e)
+/* The monitor's runtime reads it, and plans, while the rest is made. */
+static int write_config(struct run *r, struct err *e)
+{
+        const struct creation *c = creation_of(r);
+
+        if (put_file(r, "config.json", &r->json, e) < 0)
+                return -1;
+        if (c->standby)
+                wire_send_ahead(c->standby->sock, r->s->tty, c->ctr.id, r->workspace.path,
+                                r->p->oci);
+        return 0;
+}
+
+static int write_monitor_config(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
         struct monitor_config m = c->o->monitor;
@@ -285,10 +298,7 @@ static int write_bundle(struct run *r, struct err *e)
         if (m.health.test.n)
                 health_defaults(&m.health);
         monitor_config_write(&m, &text);
-        return put_file(r, "config.json", &r->json, e) < 0 ||
-                               put_file(r, "monitor.json", &text, e) < 0
-                       ? -1
-                       : 0;
+        return put_file(r, "monitor.json", &text, e);
 }
 
 /* ---- its record: from here on it exists ---- */
@@ -419,11 +429,12 @@ static const struct step create_steps[] = {
         { .make = make_volumes },
         { .make = make_secrets },
         { .make = sandbox_config },
+        { .make = write_config },
         { .make = fill_ctr },
         { .make = merge_labels },
         { .make = take_name, .undo = release_name },
         { .make = release_ranges },
-        { .make = write_bundle },
+        { .make = write_monitor_config },
         { .make = settle },
         {},
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,6 +58,16 @@ static int take_mounts(const int *got, size_t n, int *mounts)
                 close(got[i]);
         }
         return 0;
+}
+
+bool begin_ahead(struct wire_ahead *ret)
+{
+        uint32_t which = 1;
+
+        /* One that has gone is seen by begin_receive(). */
+        if (recv(MONITOR_FD_STARTED, &which, sizeof which, MSG_PEEK) != sizeof which || which)
+                return false;
+        return recv(MONITOR_FD_STARTED, ret, sizeof *ret, 0) == sizeof *ret;
 }
 
 int begin_receive(struct wire_order *ret, int mounts[WIRE_MOUNTS_MAX])

@@ -1,13 +1,16 @@
 /* The beginning of a monitor. It is started while its container is still being made, and gets
  * ready meanwhile: away from its starter's session, in a mount namespace of its own. What it needs
  * of the container comes later, in one packet over MONITOR_FD_STARTED: struct wire_order with the
- * descriptors that its bits name, in the order of enum monitor_fd, and then the mounts. */
+ * descriptors that its bits name, in the order of enum monitor_fd, and then the mounts. Before that
+ * struct wire_ahead may say what it will be, for its runtime to plan meanwhile. */
 #pragma once
 
 #include "monitor/wire.h"
 
 /* 0 or -errno. */
 int begin_alone(void);
+/* Waits for what comes first: whether that is news of what is going to be started. */
+bool begin_ahead(struct wire_ahead *ret);
 /* Waits for the descriptors; each lies at its number of enum monitor_fd then, those of mounts are
  * put into mounts. 0; -ENOTCONN: no
  * container came of it, and nothing is to be done; or -errno. */

@@ -29,9 +29,11 @@ struct report {
 /* The child's descriptor, over which its order comes and its report goes. */
 #define CHILD_SOCK 3
 
-/* An order: its words, each ended by a NUL, and the descriptors that WORD_FDS has letters for. */
+/* An order: its words, each ended by a NUL; then, in a packet of their own, the descriptors, with
+ * letters of "012c" for the standard streams and a console, in this order; "-": none. The words may
+ * come long before: what they tell of is read and planned meanwhile, and nothing made yet. */
 enum {
-        WORD_FDS, /* of "012c": standard streams and a console, in this order; "-": none */
+        WORD_CONSOLE, /* "c": one will come; "-": none */
         WORD_ID,
         WORD_BUNDLE,
         WORD_ROOT,
@@ -48,18 +50,17 @@ struct order {
 
 /* ---- in the child ---- */
 
-/* Waits for it. 0; -ENOTCONN where the monitor has died, or -errno. */
-static int take_order(struct arena *a, struct order *o)
+/* Waits for its words. 0; -ENOTCONN where the monitor has died, or -errno. */
+static int take_words(struct arena *a, struct order *o)
 {
-        int got[FD_KINDS];
-        size_t ngot = FD_KINDS, nwords = 0, at = 0;
+        size_t nwords = 0;
         ssize_t n = recv(CHILD_SOCK, NULL, 0, MSG_PEEK | MSG_TRUNC);
         char *text;
 
         if (n <= 0)
                 return n < 0 ? -errno : -ENOTCONN;
         text = arena_alloc(a, (size_t)n + 1);
-        n = fd_recv(CHILD_SOCK, text, (size_t)n, got, &ngot);
+        n = fd_recv(CHILD_SOCK, text, (size_t)n, NULL, NULL);
         if (n < 0)
                 return (int)n;
         for (ssize_t i = 0; i < n; i++)
@@ -67,11 +68,21 @@ static int take_order(struct arena *a, struct order *o)
         o->words.v = arena_array(a, const char *, nwords + 1);
         for (; o->words.n < nwords; text += strlen(text) + 1)
                 o->words.v[o->words.n++] = text;
-        if (nwords < WORD_COMMAND)
-                return -EPROTO;
+        return nwords < WORD_COMMAND ? -EPROTO : 0;
+}
+
+/* Its descriptors; the same. */
+static int take_fds(struct order *o)
+{
+        char letters[FD_KINDS + 1] = "";
+        int got[FD_KINDS];
+        size_t ngot = FD_KINDS, at = 0;
+        ssize_t n = fd_recv(CHILD_SOCK, letters, FD_KINDS, got, &ngot);
+
+        if (n <= 0)
+                return n < 0 ? (int)n : -ENOTCONN;
         for (size_t i = 0; i < FD_KINDS; i++)
-                o->fds[i] =
-                        strchr(o->words.v[WORD_FDS], fd_letters[i]) && at < ngot ? got[at++] : -1;
+                o->fds[i] = strchr(letters, fd_letters[i]) && at < ngot ? got[at++] : -1;
         return 0;
 }
 
@@ -84,25 +95,55 @@ static int place_streams(const struct order *o)
         return 0;
 }
 
-static int child_start(const struct runtime *rt, const struct order *o, const struct strings *env,
+static int take_streams(struct order *o, struct err *e)
+{
+        int r = take_fds(o);
+
+        if (r == -ENOTCONN) /* nothing is to be done, and nothing has been */
+                _exit(0);
+        if (r < 0)
+                return err_sys(e, r, "cannot take the monitor's order");
+        r = place_streams(o);
+        return r < 0 ? err_sys(e, r, "cannot place the standard streams") : 0;
+}
+
+struct start {
+        struct order *order;
+        struct create_options options;
+};
+
+static int start_ready(void *ctx, struct err *e)
+{
+        struct start *s = ctx;
+
+        if (take_streams(s->order, e) < 0)
+                return -1;
+        s->options.console_fd = MAX(s->order->fds[FD_CONSOLE], 0);
+        return 0;
+}
+
+static int child_start(const struct runtime *rt, struct order *o, const struct strings *env,
                        struct report *r)
 {
-        struct create_options c = {
+        struct start s = { .order = o };
+        int status;
+
+        s.options = (struct create_options){
                 .id = o->words.v[WORD_ID],
                 .bundle = o->words.v[WORD_BUNDLE],
                 .env = *env,
-                .console_fd = MAX(o->fds[FD_CONSOLE], 0),
+                .console_fd = *o->words.v[WORD_CONSOLE] == 'c' ? -1 : 0,
                 .ret_pid = &r->pid,
                 .detach = true,
                 .no_subreaper = true,
                 .parent = (pid_t)strtol(o->words.v[WORD_PARENT], NULL, 10),
+                .ready = start_ready,
+                .ready_ctx = &s,
         };
-        int status;
-
-        return runtime_run(rt, &c, &status, &r->err);
+        return runtime_run(rt, &s.options, &status, &r->err);
 }
 
-static int child_exec(const struct runtime *rt, const struct order *o, const struct strings *env,
+static int child_exec(const struct runtime *rt, struct order *o, const struct strings *env,
                       struct report *r)
 {
         struct exec_options x = { .id = o->words.v[WORD_ID],
@@ -113,17 +154,14 @@ static int child_exec(const struct runtime *rt, const struct order *o, const str
                                   .patience_ms = strtoll(o->words.v[WORD_PARENT], NULL, 10) };
         int status;
 
-        return runtime_exec(rt, &x, &status, &r->err);
+        return take_streams(o, &r->err) < 0 ? -1 : runtime_exec(rt, &x, &status, &r->err);
 }
 
-static int carry_out(struct arena *a, const struct order *o, struct report *r)
+static int carry_out(struct arena *a, struct order *o, struct report *r)
 {
         struct runtime rt = { .root = o->words.v[WORD_ROOT] };
         struct strings env;
-        int status = place_streams(o);
 
-        if (status < 0)
-                return err_sys(&r->err, status, "cannot place the standard streams");
         if (monitor_env_read(a, o->words.v[WORD_BUNDLE], &env, &r->err) < 0)
                 return -1;
         return (o->words.n > WORD_COMMAND ? child_exec : child_start)(&rt, o, &env, r);
@@ -134,7 +172,7 @@ void life_child(char **argv)
         struct report r = { 0 };
         struct order o = { 0 };
         AUTO_ARENA a = { 0 };
-        int detached = exe_detach(argv), status = take_order(&a, &o);
+        int detached = exe_detach(argv), status = take_words(&a, &o);
 
         if (status == -ENOTCONN)
                 _exit(0);
@@ -186,11 +224,22 @@ int life_ready(struct life_spare *c, const char *program, struct err *e)
         return c->sock < 0 ? err_sys(e, errno, "cannot make a socket") : 0;
 }
 
-static int send_order(int sock, const struct strings *words, const int fds[FD_KINDS], struct err *e)
+static int send_words(struct life_spare *c, const struct strings *words, struct err *e)
 {
-        char letters[FD_KINDS + 1];
-        int given[FD_KINDS], r;
         AUTO_BUF text = { 0 };
+        int r;
+
+        for (size_t i = 0; i < words->n; i++)
+                buf_add(&text, words->v[i], strlen(words->v[i]) + 1);
+        r = fd_send(c->sock, text.s, text.len, NULL, 0);
+        return r < 0 ? err_sys(e, r, "cannot give the runtime its order") : 0;
+}
+
+/* One that has failed by now has told why. */
+static void send_fds(int sock, const int fds[FD_KINDS])
+{
+        char letters[FD_KINDS];
+        int given[FD_KINDS];
         size_t n = 0;
 
         for (size_t i = 0; i < FD_KINDS; i++)
@@ -198,31 +247,40 @@ static int send_order(int sock, const struct strings *words, const int fds[FD_KI
                         letters[n] = fd_letters[i];
                         given[n++] = fds[i];
                 }
-        letters[n] = 0;
-        buf_add(&text, n ? letters : "-", (n ? n : 1) + 1);
-        for (size_t i = 0; i < words->n; i++)
-                buf_add(&text, words->v[i], strlen(words->v[i]) + 1);
-        r = fd_send(sock, text.s, text.len, given, n);
-        return r < 0 ? err_sys(e, r, "cannot give the runtime its order") : 0;
+        fd_send(sock, n ? letters : "-", n ? n : 1, given, n);
 }
 
-/* Has the child (forked now, where none is ready) carry out the words, and waits for its report. */
-static int run_child(struct life_spare *c, const char *program, const struct strings *words,
-                     const int fds[FD_KINDS], struct report *ret, struct err *e)
+/* What child_start() is told. */
+static int send_start(struct life_spare *c, bool console, const char *id, const char *bundle,
+                      const char *oci_root, struct err *e)
 {
-        ssize_t n = -1;
-        int status, r;
+        char self[16];
+        const char *words[] = { console ? "c" : "-", id, bundle, oci_root, self };
 
-        if (c->sock < 0 && life_ready(c, program, e) < 0)
-                return -1;
-        r = send_order(c->sock, words, fds, e);
-        while (r == 0 && (n = read(c->sock, ret, sizeof *ret)) < 0 && errno == EINTR)
+        snprintf(self, sizeof self, "%d", getpid());
+        return send_words(c, &(struct strings){ words, ARRAY_SIZE(words) }, e);
+}
+
+void life_ahead(struct life_spare *c, const struct wire_ahead *w)
+{
+        c->told = send_start(c, w->tty, w->id, w->bundle, w->oci_root, &(struct err){ 0 }) == 0;
+}
+
+/* Has the child, which knows what to do, do it with these, and waits for its report. */
+static int run_child(struct life_spare *c, const int fds[FD_KINDS], struct report *ret,
+                     struct err *e)
+{
+        ssize_t n;
+        int status;
+
+        send_fds(c->sock, fds);
+        /* ECONNRESET: it ended without having read that; what it said of it comes next. */
+        while ((n = read(c->sock, ret, sizeof *ret)) < 0 && (errno == EINTR || errno == ECONNRESET))
                 ;
         c->sock = fd_close(c->sock);
+        c->told = false;
         while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
                 ;
-        if (r < 0)
-                return -1;
         if (n != sizeof *ret)
                 return err_set(e, ERR_SYSTEM, "the runtime died without a word (%s %d)",
                                WIFSIGNALED(status) ? "signal" : "status",
@@ -231,6 +289,15 @@ static int run_child(struct life_spare *c, const char *program, const struct str
                 return 0;
         *e = ret->err;
         return -1;
+}
+
+/* A child for a life: the one that is ready, or one forked now; told what it is to start. */
+static int tell_child(struct life_spare *c, const struct monitor_config *m, const char *program,
+                      struct err *e)
+{
+        if (c->sock < 0 && life_ready(c, program, e) < 0)
+                return -1;
+        return c->told ? 0 : send_start(c, m->tty, m->id, m->bundle, m->oci_root, e);
 }
 
 /* Both ends of the streams of one container. */
@@ -344,18 +411,14 @@ static int learn(struct life *l, const struct monitor_config *c, pid_t pid, stru
 int life_start(struct life *l, const struct monitor_config *c, struct streams *s,
                const char *program, struct err *e)
 {
-        char self[16];
-        const char *words[] = { c->id, c->bundle, c->oci_root, self };
         struct report report = { 0 };
         struct ends x;
         int r = -1;
 
-        snprintf(self, sizeof self, "%d", getpid());
         l->pidfd = -1;
-        if (ends_make(&x, c, e) == 0 &&
-            run_child(&l->spare, program, &(struct strings){ words, ARRAY_SIZE(words) },
-                      (int[]){ x.theirs[0], x.theirs[1], x.theirs[2], x.console[1] }, &report,
-                      e) == 0 &&
+        if (ends_make(&x, c, e) == 0 && tell_child(&l->spare, c, program, e) == 0 &&
+            run_child(&l->spare, (int[]){ x.theirs[0], x.theirs[1], x.theirs[2], x.console[1] },
+                      &report, e) == 0 &&
             (!c->tty || take_console(&x, e) == 0) && learn(l, c, report.pid, e) == 0) {
                 hand_over(&x, s, c->tty);
                 r = 0;
@@ -392,7 +455,7 @@ int life_exec(const struct monitor_config *c, const struct strings *command, int
               int64_t patience_ms, const char *program, struct life_spare *ret, struct err *e)
 {
         char patience[24];
-        const char *head[] = { c->id, c->bundle, c->oci_root, patience };
+        const char *head[] = { "-", c->id, c->bundle, c->oci_root, patience };
         AUTO_ARENA a = { 0 };
         struct strings words = { arena_array(&a, const char *, ARRAY_SIZE(head) + command->n), 0 };
 
@@ -404,8 +467,10 @@ int life_exec(const struct monitor_config *c, const struct strings *command, int
         *ret = (struct life_spare)LIFE_SPARE_NONE;
         if (life_ready(ret, program, e) < 0)
                 return -1;
-        if (send_order(ret->sock, &words, (int[]){ -1, out, out, -1 }, e) == 0)
+        if (send_words(ret, &words, e) == 0) {
+                send_fds(ret->sock, (int[]){ -1, out, out, -1 });
                 return 0;
+        }
         ret->sock = fd_close(ret->sock); /* it ends where no order comes */
         return -1;
 }
@@ -415,7 +480,7 @@ int life_exec_report(struct life_spare *c, pid_t *ret, struct err *e)
         struct report report;
         ssize_t n = recv(c->sock, &report, sizeof report, MSG_DONTWAIT);
 
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
                 return 0;
         c->sock = fd_close(c->sock);
         if (n != sizeof report)

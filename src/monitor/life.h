@@ -18,7 +18,8 @@
 /* A child that waits for its order in sock. */
 struct life_spare {
         pid_t pid;
-        int sock; /* -1: there is none */
+        int sock;  /* -1: there is none */
+        bool told; /* what it is to start */
 };
 #define LIFE_SPARE_NONE                                                                            \
         {                                                                                          \
@@ -41,6 +42,8 @@ struct life {
 /* Forks the child ahead of its order: meanwhile it lets go of the program's file. It ends by itself
  * where no order comes. program: argv[0], executed again where the file can't be let go of. */
 int life_ready(struct life_spare *c, const char *program, struct err *e);
+/* Tells it what it is going to start, so that it can read and plan that meanwhile. */
+void life_ahead(struct life_spare *c, const struct wire_ahead *w);
 /* Makes pipes or terminal, starts the container, waits until it runs (or has failed: then nothing
  * is left). The ends of its streams are put into s. program: as above. */
 int life_start(struct life *l, const struct monitor_config *c, struct streams *s,

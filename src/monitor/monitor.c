@@ -736,6 +736,7 @@ static void finish(const struct monitor *m)
 int monitor_run(const char *program)
 {
         static struct monitor m; /* untouched pages of its buffers cost nothing */
+        struct wire_ahead ahead;
         struct err e = { 0 };
         int r;
 
@@ -748,6 +749,8 @@ int monitor_run(const char *program)
                 tell_starter(&e, 0);
                 return 1;
         }
+        if (begin_ahead(&ahead))
+                life_ahead(&m.life.spare, &ahead);
         r = begin_receive(&m.order, m.mounts);
         if (r == -ENOTCONN)
                 return 0;

@@ -65,6 +65,19 @@ int wire_no_answer(int sys, struct err *e)
                            "`berth rm -f` works");
 }
 
+void wire_send_ahead(int sock, bool tty, const char *id, const char *bundle, const char *oci_root)
+{
+        struct wire_ahead w = { .tty = tty };
+
+        if (strlen(id) >= sizeof w.id || strlen(bundle) >= sizeof w.bundle ||
+            strlen(oci_root) >= sizeof w.oci_root)
+                return;
+        snprintf(w.id, sizeof w.id, "%s", id);
+        snprintf(w.bundle, sizeof w.bundle, "%s", bundle);
+        snprintf(w.oci_root, sizeof w.oci_root, "%s", oci_root);
+        send(sock, &w, sizeof w, MSG_NOSIGNAL);
+}
+
 int wire_connect(int run)
 {
         /* A full queue: nobody takes connections from it. */

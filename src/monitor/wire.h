@@ -70,12 +70,20 @@ struct wire_order {
         uint32_t mounts; /* further descriptors: detached mounts for mounts/0, mounts/1, ... */
 };
 #define WIRE_MOUNTS_MAX 8
+/* What may come before that: what is going to be started. Its config.json is there already. */
+struct wire_ahead {
+        uint32_t which; /* 0, which no order has */
+        bool tty;
+        char id[128], bundle[512], oci_root[512]; /* longer ones are not told ahead */
+};
 /* What the monitor tells who started it, over the socket it was given: once, when the container
  * runs or has failed to. */
 struct wire_started {
         struct err err; /* ERR_NONE: it runs */
         int32_t pid;
 };
+
+void wire_send_ahead(int sock, bool tty, const char *id, const char *bundle, const char *oci_root);
 
 /* Connects to the monitor of the container whose run directory this is. A descriptor or -errno:
  * -ENOENT and -ECONNREFUSED, there is none. */

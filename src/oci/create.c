@@ -30,6 +30,7 @@ void creation_init(struct creation *c, const struct runtime *rt, const struct cr
         *c = (struct creation){ .rt = rt, .o = o, .container = CONTAINER_INIT };
         launch_init(&c->launch);
         c->launch.plan = &c->plan;
+        c->launch.arena = &c->arena;
 }
 
 void creation_done(struct creation *c)
@@ -102,7 +103,7 @@ static int make_plan(struct creation *c, struct err *e)
 
 static bool has_console(const struct creation *c)
 {
-        return c->o->console_socket || c->o->console_fd > 0;
+        return c->o->console_socket || c->o->console_fd != 0;
 }
 
 static int check_console(const struct creation *c, bool detached, struct err *e)
@@ -211,7 +212,6 @@ int creation_record(struct creation *c, enum launch_mode mode, struct err *e)
         c->launch.die_along = c->o->die_along;
         c->launch.container = &c->container;
         c->launch.log = c->rt->log;
-        c->launch.arena = &c->arena;
         return 0;
 }
 
@@ -253,7 +253,8 @@ int runtime_create(const struct runtime *rt, const struct create_options *o, str
 
         creation_init(&c, rt, o);
         if (runtime_preserve_fds(o->preserve_fds, &c.launch.preserve_fds, e) < 0 ||
-            creation_load(&c, true, e) < 0 || creation_open_console(&c, &unused, e) < 0 ||
+            creation_load(&c, true, e) < 0 || launch_filter(&c.launch, e) < 0 ||
+            creation_open_console(&c, &unused, e) < 0 ||
             container_make(rt->root, o->id, &c.container, e) < 0)
                 goto out;
         r = bring_up(&c, LAUNCH_CREATE, e);
@@ -426,7 +427,8 @@ int runtime_run(const struct runtime *rt, const struct create_options *o, int *r
 
         creation_init(&c, rt, o);
         if (runtime_preserve_fds(o->preserve_fds, &c.launch.preserve_fds, e) < 0 ||
-            creation_load(&c, o->detach, e) < 0 ||
+            creation_load(&c, o->detach, e) < 0 || launch_filter(&c.launch, e) < 0 ||
+            (o->ready && o->ready(o->ready_ctx, e) < 0) ||
             creation_open_console(&c, &f.console_sock, e) < 0 ||
             container_make(rt->root, o->id, &c.container, e) < 0)
                 goto out;

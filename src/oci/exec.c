@@ -227,7 +227,8 @@ static int open_console(struct execution *x, struct foreground *f, struct err *e
 
 static int run(struct execution *x, struct foreground *f, int *ret_status, struct err *e)
 {
-        if (launch_prepare(&x->launch, e) < 0 || launch_spawn(&x->launch, e) < 0)
+        if (launch_filter(&x->launch, e) < 0 || launch_prepare(&x->launch, e) < 0 ||
+            launch_spawn(&x->launch, e) < 0)
                 return -1;
         if (x->o->ret_pid)
                 *x->o->ret_pid = x->launch.init;

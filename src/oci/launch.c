@@ -93,6 +93,13 @@ int launch_hook(struct launch *l, const struct op *op, enum status status, const
         return hook_run(op->hook.kind, op->hook.hook, buf_str(&state), cwd, env, e);
 }
 
+int launch_filter(struct launch *l, struct err *e)
+{
+        const struct spec_seccomp *s = l->plan->process ? l->plan->spec->linux_.seccomp : NULL;
+
+        return s ? seccomp_plan_make(l->arena, s, &l->seccomp, e) : 0;
+}
+
 int launch_prepare(struct launch *l, struct err *e)
 {
         l->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -101,9 +108,6 @@ int launch_prepare(struct launch *l, struct err *e)
         l->sources = arena_array(l->arena, int, l->plan->n_sources);
         for (unsigned i = 0; i < l->plan->n_sources; i++)
                 l->sources[i] = -1;
-        if (l->plan->process && l->plan->spec->linux_.seccomp &&
-            seccomp_plan_make(l->arena, l->plan->spec->linux_.seccomp, &l->seccomp, e) < 0)
-                return -1;
         return launch_stage(l, STAGE_HOST, e);
 }
 

@@ -75,6 +75,8 @@ struct launch {
 void launch_init(struct launch *l);
 void launch_done(struct launch *l);
 
+/* Compiles the seccomp filter of the plan: pure, and the longest of what needs no container yet. */
+int launch_filter(struct launch *l, struct err *e);
 /* STAGE_HOST. */
 int launch_prepare(struct launch *l, struct err *e);
 /* Clones and serves init until it is ready. On failure init is dead and reaped. */

@@ -35,13 +35,18 @@ struct create_options {
         const char *config; /* the text of config.json; NULL: read it from the bundle */
         struct strings env; /* beside config.json's, over which they win; written nowhere */
         const char *pid_file, *console_socket, *pidfd_socket;
-        int console_fd; /* in place of console_socket: a connected socket, ours to close; 0: none */
+        int console_fd; /* in place of console_socket: a connected socket, ours to close; 0: none;
+                           -1: there by the time ready() returns */
         pid_t *ret_pid; /* init's, as soon as it is known; may be NULL */
         bool no_pivot, no_new_keyring, no_subreaper;
         bool detach;    /* run: return once started */
         bool die_along; /* run: nobody could find the container again if we were killed */
         pid_t parent;   /* run: for whom; where it has died, nothing is made; 0: for nobody */
         bool keep;      /* run: don't delete at the end */
+        /* run: called when all is planned and nothing made yet; may be NULL. What the plan does not
+         * need, console_fd and the standard streams, is in place when it returns 0. */
+        int (*ready)(void *ctx, struct err *e);
+        void *ready_ctx;
         int64_t preserve_fds;
 };
 int runtime_create(const struct runtime *rt, const struct create_options *o, struct err *e);

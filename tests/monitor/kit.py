@@ -19,6 +19,7 @@ ATTACH, STOP, WAIT, SIGNAL, REOPEN, HEALTH, RESTART = range(1, 8)
 STDIN, STDOUT, STDERR, PRIMARY = 1, 2, 4, 8
 REQUEST = struct.Struct("=IIi4xq64s")
 REPLY = struct.Struct("=iiBB2x")
+AHEAD = struct.Struct("=I?128s512s512s3x")
 ORDER = 1 << 4 | 1 << 5 | 1 << 6  # monitor/monitor.h: the three directories
 
 
@@ -117,8 +118,9 @@ class Monitored:
         self.monitor["tty"] = True
         return self
 
-    def start(self, **monitor):
-        """Starts the monitor; returns the error's text, or None when the container runs."""
+    def start(self, ahead=False, **monitor):
+        """Starts the monitor; returns the error's text, or None when the container runs. ahead: it is told beforehand
+        what that is."""
         self.monitor.update(monitor)
         (self.dir / "config.json").write_text(json.dumps(self.config))
         (self.dir / "monitor.json").write_text(json.dumps(self.monitor))
@@ -131,6 +133,9 @@ class Monitored:
 
         self.process = subprocess.Popen([MONITOR], stdin=subprocess.DEVNULL, preexec_fn=place, close_fds=False)
         theirs.close()
+        if ahead:
+            ours.send(AHEAD.pack(0, bool(self.monitor.get("tty")), self.id.encode(), str(self.dir).encode(),
+                                 self.oci_root.encode()))
         socket.send_fds(ours, [struct.pack("=II", ORDER, 0)], fds)
         for fd in fds:
             os.close(fd)

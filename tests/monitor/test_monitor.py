@@ -195,6 +195,19 @@ def test_the_primary_reader_misses_nothing(make):
     c.ended()
 
 
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_runtime_told_ahead(make, tty):
+    """It plans before its monitor has anything else, and its error is told all the same."""
+    c = make().script("echo out; exit 7")
+    if tty:
+        c.tty()
+    assert c.start(ahead=True) is None
+    assert c.ended()["exitCode"] == 7 and c.log().split() == ["out"]
+    c = make().script("true")
+    c.config["process"]["cwd"] = "relative"
+    assert "cwd" in c.start(ahead=True)
+
+
 def test_one_primary_client_may_leave_the_directory_to_it(make):
     """Locked as it comes, so that nobody else thinks it left; and only what the client says counts."""
     c = make().script("read x; echo bye").up(openStdin=True, onExit=["/bin/true"])
