@@ -684,7 +684,9 @@ def test_passthrough(engine, tmp_path):
         engine.popen("run", "-d", "--name", "p", "--log-driver", "passthrough", IMAGE, "sh", "-c",
                      "echo one; sleep 0.2; echo two", stdout=out).wait(30)
     engine("wait", "p").ok()
-    assert (tmp_path / "out").read_text().split() == ["one", engine.ids()[0], "two"]
+    said = (tmp_path / "out").read_text().split()
+    said.remove(engine.ids()[0])  # whichever of both was quicker
+    assert said == ["one", "two"]
     engine("logs", "p").failed("keeps nothing")
     engine("rm", "p").ok()
     engine.run("-t", "--log-driver", "passthrough", IMAGE, "true").failed("--tty", code=125)
