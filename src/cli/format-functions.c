@@ -168,6 +168,7 @@ static int run_println(struct format_call *c, struct json *ret)
         return 0;
 }
 
+/* What a map lacks is "", as in Go's maps of strings; null is an empty map, or an empty list. */
 static int run_index(struct format_call *c, struct json *ret)
 {
         struct json at = c->args[0];
@@ -177,16 +178,17 @@ static int run_index(struct format_call *c, struct json *ret)
 
                 if (at.type == JSON_OBJECT && key->type == JSON_STRING) {
                         found = json_get(&at, key->s);
-                } else if (at.type == JSON_ARRAY && key->type == JSON_INT) {
-                        if (key->i < 0 || key->i >= at.n)
+                } else if ((at.type == JSON_ARRAY || at.type == JSON_NULL) &&
+                           key->type == JSON_INT) {
+                        if (key->i < 0 || key->i >= at.n || at.type == JSON_NULL)
                                 return err_set(c->e, ERR_INVALID,
                                                "index %" PRId64 " is out of range", key->i);
                         found = &at.items[key->i];
-                } else if (at.type != JSON_NULL) {
+                } else if (at.type != JSON_NULL || key->type != JSON_STRING) {
                         return err_set(c->e, ERR_INVALID, "index: a %s has no %s as an index",
                                        json_type_name(at.type), json_type_name(key->type));
                 }
-                at = found ? *found : (struct json){ .type = JSON_NULL };
+                at = found ? *found : string_value(c->a, "", 0);
         }
         *ret = at;
         return 0;
@@ -539,7 +541,7 @@ static int run_label(struct format_call *c, struct json *ret)
 static const struct format_function functions[] = {
         { "and", 1, 8, run_and },       { "eq", 2, 8, run_eq },
         { "ge", 2, 2, run_ge },         { "gt", 2, 2, run_gt },
-        { "index", 2, 8, run_index },   { "join", 2, 2, run_join },
+        { "index", 1, 8, run_index },   { "join", 2, 2, run_join },
         { "json", 1, 1, run_json },     { "le", 2, 2, run_le },
         { "len", 1, 1, run_len },       { "lower", 1, 1, run_lower },
         { "lt", 2, 2, run_lt },         { "ne", 2, 2, run_ne },

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/str.h"
 #include "cli/format-functions.h"
@@ -543,6 +544,18 @@ static int no_member(struct run *r, const struct json *dot, const char *name)
         return err_hint(r->e, "`--format '{{json .}}'` shows what there is.");
 }
 
+/* Go's names of fields differ from JSON's in case: .ID and .Id, .Host.OCIRuntime and .host.ociRuntime.
+ * Where an object has both, the exact one counts. */
+static const struct json *member(const struct json *j, const char *name)
+{
+        const struct json *found = j->type == JSON_OBJECT ? json_get(j, name) : NULL;
+
+        for (uint32_t i = 0; !found && j->type == JSON_OBJECT && i < j->n; i++)
+                if (strcasecmp(j->members[i].name, name) == 0)
+                        found = &j->members[i].value;
+        return found;
+}
+
 static int follow(struct run *r, const char *path, const struct json *dot, struct json *ret)
 {
         const struct json *at = dot;
@@ -551,12 +564,15 @@ static int follow(struct run *r, const char *path, const struct json *dot, struc
 
         for (const char *next = *path ? path : NULL; next && str_next(&next, '.', &part, &n);) {
                 char *name = arena_strndup(r->a, part, n);
-                const struct json *found =
-                        at && at->type == JSON_OBJECT ? json_get(at, name) : NULL;
+                const struct json *found = at ? member(at, name) : NULL;
 
                 if (!found && at == r->root && at->type == JSON_OBJECT)
                         return no_member(r, dot, name);
-                if (!found && at && at->type != JSON_OBJECT && at->type != JSON_NULL)
+                if (!at || at->type == JSON_NULL)
+                        return err_set(r->e, ERR_INVALID,
+                                       "--format: \".%.*s\" has no value, so no \".%s\"",
+                                       part > path ? (int)(part - path - 1) : 0, path, name);
+                if (!found && at->type != JSON_OBJECT)
                         return err_set(r->e, ERR_INVALID, "--format: a %s has no \".%s\"",
                                        json_type_name(at->type), name);
                 at = found;
@@ -652,6 +668,32 @@ static int run_block(struct run *r, const struct node *n, const struct json *dot
         return result;
 }
 
+/* Lists and maps that a configuration leaves out; Go prints them as empty ones, others as no value. */
+static const char *nothing(const struct expr *x)
+{
+        static const char *const empty[][2] = {
+                { "Cmd", "[]" },        { "Entrypoint", "[]" },      { "Env", "[]" },
+                { "OnBuild", "[]" },    { "ExposedPorts", "map[]" }, { "Labels", "map[]" },
+                { "Volumes", "map[]" },
+        };
+        const char *name = x->kind == EXPR_PATH ? strrchr(x->path, '.') : NULL;
+
+        for (size_t i = 0; i < ARRAY_SIZE(empty); i++)
+                if (x->kind == EXPR_PATH && str_eq(name ? name + 1 : x->path, empty[i][0]))
+                        return empty[i][1];
+        return NULL;
+}
+
+static void print_value(struct run *r, const struct expr *x, const struct json *v)
+{
+        const char *text = v->type == JSON_NULL ? nothing(x) : NULL;
+
+        if (text)
+                buf_puts(r->out, text);
+        else
+                format_print(v, r->out);
+}
+
 static int run_node(struct run *r, const struct node *n, const struct json *dot)
 {
         struct json v;
@@ -663,7 +705,7 @@ static int run_node(struct run *r, const struct node *n, const struct json *dot)
         if (evaluate(r, n->expr, dot, &v) < 0)
                 return -1;
         if (n->kind == NODE_VALUE)
-                format_print(&v, r->out);
+                print_value(r, n->expr, &v);
         else if (n->kind == NODE_SET)
                 set_variable(r, n->variable, &v);
         else

@@ -27,6 +27,7 @@ struct inspection {
         struct monitor_config monitor;
         const struct json *health_log; /* of its monitor; or NULL */
         const char *dir;               /* the container's, as a path */
+        bool size;                     /* docker's SizeRw and SizeRootFs are asked for */
 };
 
 /* ---- reading ---- */
@@ -411,6 +412,47 @@ static void put_berth(const struct inspection *i, int dir, struct json_writer *w
         json_close(w, '}');
 }
 
+/* ---- where its files are ---- */
+
+static void put_file(const struct inspection *i, const char *member, const char *name,
+                     struct json_writer *w)
+{
+        AUTO_ARENA a = { 0 };
+        const char *path = arena_printf(&a, "%s/etc/%s", i->dir, name);
+
+        json_put_str(w, member, access(path, F_OK) == 0 ? path : "");
+}
+
+/* Its root is mounted where nobody else sees it: while it runs, procfs leads there. */
+static void put_graph(const struct inspection *i, struct json_writer *w)
+{
+        AUTO_ARENA a = { 0 };
+
+        json_open(w, "GraphDriver", '{');
+        json_put_str(w, "Name", "overlay");
+        json_open(w, "Data", '{');
+        if (ctr_is_up(&i->s) && i->s.monitor.pid > 0)
+                json_put_str(w, "MergedDir", arena_printf(&a, "/proc/%d/root", i->s.monitor.pid));
+        json_put_str(w, "UpperDir", arena_printf(&a, "%s/upper", i->dir));
+        json_put_str(w, "WorkDir", arena_printf(&a, "%s/work", i->dir));
+        json_close(w, '}');
+        json_close(w, '}');
+}
+
+/* An image that is gone counts as nothing. */
+static void put_size(const struct inspection *i, struct json_writer *w)
+{
+        uint64_t written = i->size ? ctr_written(i->g, i->c) : 0;
+        AUTO_ARENA a = { 0 };
+        struct image image = { 0 };
+
+        if (!i->size)
+                return;
+        store_image_find(i->g->store, &a, i->c->image_digest, &image, NULL);
+        json_put_u64(w, "SizeRw", written);
+        json_put_u64(w, "SizeRootFs", written + image.size);
+}
+
 /* ---- the whole ---- */
 
 static void put_all(const struct inspection *i, int dir, struct json_writer *w)
@@ -435,10 +477,19 @@ static void put_all(const struct inspection *i, int dir, struct json_writer *w)
                      i->monitor.log_driver == LOG_DRIVER_NONE
                              ? ""
                              : arena_printf(&a, "%s/ctr.log", i->dir));
+        put_file(i, "ResolvConfPath", "resolv.conf", w);
+        put_file(i, "HostnamePath", "hostname", w);
+        put_file(i, "HostsPath", "hosts", w);
         json_put_str(w, "PidFile", i->monitor.pid_file ? i->monitor.pid_file : "");
         json_put_str(w, "Name", c->name);
         json_put_u64(w, "RestartCount", i->s.monitor.restarts);
         json_put_str(w, "Driver", "berth");
+        json_put_str(w, "Platform", "linux");
+        json_put_str(w, "AppArmorProfile", json_str(config_at(i, "process.apparmorProfile"), ""));
+        json_put_str(w, "ProcessLabel", json_str(config_at(i, "process.selinuxLabel"), ""));
+        json_put_str(w, "MountLabel", json_str(config_at(i, "linux.mountLabel"), ""));
+        put_graph(i, w);
+        put_size(i, w);
         put_list(w, "EffectiveCaps", config_at(i, "process.capabilities.effective"));
         put_list(w, "BoundingCaps", config_at(i, "process.capabilities.bounding"));
         put_mounts(i, w);
@@ -449,9 +500,10 @@ static void put_all(const struct inspection *i, int dir, struct json_writer *w)
         json_close(w, '}');
 }
 
-int ctr_inspect(struct engine *g, const struct ctr *c, struct json_writer *w, struct err *e)
+int ctr_inspect(struct engine *g, const struct ctr *c, bool size, struct json_writer *w,
+                struct err *e)
 {
-        struct inspection i = { .g = g, .c = c };
+        struct inspection i = { .g = g, .c = c, .size = size };
         AUTO_FD int dir = ctr_dir(g, c->id, e);
 
         if (dir < 0)

@@ -175,7 +175,9 @@ struct ctr_update {
 int ctr_update(struct engine *g, const struct ctr *c, const struct ctr_update *u, struct err *e);
 
 /* docker's and podman's JSON of one, as `inspect` prints it. */
-int ctr_inspect(struct engine *g, const struct ctr *c, struct json_writer *w, struct err *e);
+/* size: with SizeRw and SizeRootFs. */
+int ctr_inspect(struct engine *g, const struct ctr *c, bool size, struct json_writer *w,
+                struct err *e);
 
 /* An event of the engine's own doing ("create", "remove", "kill", ...). */
 void ctr_event(const struct engine *g, const struct ctr *c, const char *action, const char *key,

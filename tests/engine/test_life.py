@@ -555,7 +555,7 @@ def test_an_image_in_use_stays(engines):
     assert engine("exec", "t", "ls", "/bin/busybox").ok()
     engine("stop", "-t", "0", "t").ok()
     if engine.state("t"):  # the layers last as long as the container
-        engine("system", "prune", "-af").ok()
+        engine("image", "prune", "-af").ok()
         assert engine("start", "t").ok()
         assert engine("exec", "t", "ls", "/bin/busybox").ok()
     engine("rm", "-f", "t").ok()
@@ -568,7 +568,7 @@ def test_sweeping_spares_what_lasts(engine):
     engine("create", "--name", "new", IMAGE, "true").ok()
     engine.up("sleep", "100", flags=("--name", "up"))
     engine("system", "check", "--repair").ok()
-    engine("system", "prune", "-f").ok()
+    engine("image", "prune", "-f").ok()
     assert engine.state("new")[0] == "created" and engine.state("up")[0] == "running"
     assert engine("start", "-a", "new").ok()
     engine("rm", "-fa").ok()

@@ -303,8 +303,9 @@ def test_system_prune(here):
     assert f"Deleted: {APP.id}" in out and len(here.layers()) == 1
     here("system", "prune", "--all", "--force").ok()
     assert here.layers() == here.blobs() == here.listed("trash") == []
-    refused = here("system", "prune", "--volumes")
+    refused = here("system", "prune", "--force", "--volumes", "--filter", "until=1h")
     assert refused.code != 0 and "berth volume prune" in refused.err
+    assert "neither until= nor label=" in here("system", "prune", "--force", "--filter", "dangling=true").err
 
 
 def test_check_says_all_is_well(here):

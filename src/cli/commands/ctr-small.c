@@ -153,20 +153,19 @@ static const struct opt prune_opts[] = { LIST(struct prune_args, filters, 0, "fi
                                          FLAG(struct prune_args, force, 'f', "force", "Don't ask"),
                                          {} };
 
-static int prune(struct ctx *c, struct engine *g, const struct prune_args *args, struct err *e)
+int containers_prune(struct ctx *c, struct engine *g, const struct strings *list, struct buf *out,
+                     uint64_t *ret_bytes, struct err *e)
 {
         const struct ctr_filters *filters;
         struct ctr *v;
         uint64_t bytes = 0;
         size_t n;
-        int failed = 0;
+        int status = 0;
 
-        if (ctr_filters_parse(c, g, &args->filters, &filters, e) < 0 ||
-            ctr_list(g, &c->arena, &v, &n, e) < 0)
+        if (ctr_filters_parse(c, g, list, &filters, e) < 0 || ctr_list(g, &c->arena, &v, &n, e) < 0)
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 struct err why = { 0 };
-                AUTO_BUF line = { 0 };
                 struct ctr_state s;
                 uint64_t written;
 
@@ -176,29 +175,32 @@ static int prune(struct ctx *c, struct engine *g, const struct prune_args *args,
                 written = ctr_written(g, &v[i]);
                 if (ctr_remove(g, &v[i], false, 0, &why) < 0) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &why);
-                        failed++;
+                        status = 1;
                         continue;
                 }
                 bytes += written;
-                buf_printf(&line, "%s\n", v[i].id);
-                fd_write_all(STDOUT_FILENO, line.s, line.len);
+                buf_printf(out, "%s\n", v[i].id);
         }
         event_prune(g->store, "container", bytes);
-        return failed > 0;
+        *ret_bytes += bytes;
+        return status;
 }
 
 static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 {
         const struct prune_args *args = p;
+        AUTO_BUF out = { 0 };
         struct engine g;
+        uint64_t bytes = 0;
         int r;
 
         if (!args->force && !confirm("WARNING! This will remove all stopped containers.\n"))
                 return 0;
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        r = prune(c, &g, args, e);
+        r = containers_prune(c, &g, &args->filters, &out, &bytes, e);
         engine_close(&g);
+        fd_write_all(STDOUT_FILENO, buf_str(&out), out.len);
         return r;
 }
 

@@ -1,4 +1,4 @@
-/* berth inspect, berth container inspect: all about containers, and images, as JSON. */
+/* berth inspect, berth container inspect: all about containers, images and volumes, as JSON. */
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -7,9 +7,11 @@
 #include "cli/commands/image.h"
 #include "cli/ctr-args.h"
 #include "cli/show.h"
+#include "cli/table.h"
+#include "engine/volume.h"
 
-enum kind { KIND_ALL, KIND_CONTAINER, KIND_IMAGE };
-static const char *const kinds[] = { "all", "container", "image", NULL };
+enum kind { KIND_ALL, KIND_CONTAINER, KIND_IMAGE, KIND_VOLUME };
+static const char *const kinds[] = { "all", "container", "image", "volume", NULL };
 
 struct inspect_args {
         const char *format;
@@ -22,41 +24,73 @@ struct inspect_args {
             "Print by a Go template such as {{.State.Status}}, or `json`")
 #define LATEST                                                                                     \
         FLAG(struct inspect_args, latest, 'l', "latest", "The container that was created last")
-#define SIZE_ROW REFUSED('s', "size", "`berth ps --all --size` counts what containers have written")
+#define SIZE_ROW                                                                                   \
+        FLAG(struct inspect_args, size, 's', "size",                                               \
+             "Count what containers have written: SizeRw, SizeRootFs")
 
 static const struct opt opts[] = {
         FORMAT,
         LATEST,
         SIZE_ROW,
         ENUM(struct inspect_args, kind, 't', "type", "TYPE", kinds,
-             "Look among containers alone, or images alone: all, container, image"),
+             "Look among these alone: container, image, volume; or among all"),
         {}
 };
 static const struct opt container_opts[] = { FORMAT, LATEST, SIZE_ROW, {} };
 static const struct inspect_args container_defaults = { .kind = KIND_CONTAINER };
 
-/* A container, else an image. */
-static int inspect_one(struct ctx *c, struct engine *g, enum kind kind, const char *name,
-                       struct json_writer *w, struct err *e)
+static int inspect_container(struct ctx *c, struct engine *g, const struct inspect_args *args,
+                             const char *name, struct json_writer *w, struct err *e)
 {
         struct ctr ctr;
 
-        if (kind != KIND_IMAGE) {
-                if (ctr_find(g, &c->arena, name, &ctr, e) == 0)
-                        return ctr_inspect(g, &ctr, w, e);
-                if (kind == KIND_CONTAINER || e->code != ERR_NOT_FOUND)
+        return ctr_find(g, &c->arena, name, &ctr, e) < 0 ? -1
+                                                         : ctr_inspect(g, &ctr, args->size, w, e);
+}
+
+static int inspect_image(struct ctx *c, struct engine *g, const struct inspect_args *args,
+                         const char *name, struct json_writer *w, struct err *e)
+{
+        return image_inspect(c, g->store, name, w, e);
+}
+
+static int inspect_volume(struct ctx *c, struct engine *g, const struct inspect_args *args,
+                          const char *name, struct json_writer *w, struct err *e)
+{
+        struct volume v;
+
+        if (volume_find(g->store, &c->arena, name, &v, e) < 0)
+                return -1;
+        volume_write(&v, text_rfc3339(&c->arena, v.created_ns / 1000000000), w);
+        return 0;
+}
+
+/* The first that there is of the kinds that are asked for, in docker's order. */
+static int inspect_one(struct ctx *c, struct engine *g, const struct inspect_args *args,
+                       const char *name, struct json_writer *w, struct err *e)
+{
+        static const struct {
+                enum kind kind;
+                int (*inspect)(struct ctx *c, struct engine *g, const struct inspect_args *args,
+                               const char *name, struct json_writer *w, struct err *e);
+        } rows[] = { { KIND_CONTAINER, inspect_container },
+                     { KIND_IMAGE, inspect_image },
+                     { KIND_VOLUME, inspect_volume } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                if (args->kind != KIND_ALL && args->kind != rows[i].kind)
+                        continue;
+                if (rows[i].inspect(c, g, args, name, w, e) == 0)
+                        return 0;
+                if (args->kind != KIND_ALL || e->code != ERR_NOT_FOUND)
                         return -1;
                 err_clear(e);
         }
-        if (image_inspect(c, g->store, name, w, e) == 0)
-                return 0;
-        return kind == KIND_ALL && e->code == ERR_NOT_FOUND
-                       ? (err_clear(e),
-                          err_set(e, ERR_NOT_FOUND, "no container or image is called \"%s\"", name))
-                       : -1;
+        return err_set(e, ERR_NOT_FOUND, "no container, image or volume is called \"%s\"", name);
 }
 
-static int inspect_latest(struct ctx *c, struct engine *g, struct json_writer *w, struct err *e)
+static int inspect_latest(struct ctx *c, struct engine *g, const struct inspect_args *args,
+                          struct json_writer *w, struct err *e)
 {
         struct ctr *v;
         size_t n;
@@ -65,14 +99,14 @@ static int inspect_latest(struct ctx *c, struct engine *g, struct json_writer *w
                 return -1;
         if (n == 0)
                 return err_set(e, ERR_NOT_FOUND, "there are no containers");
-        return ctr_inspect(g, &v[0], w, e);
+        return ctr_inspect(g, &v[0], args->size, w, e);
 }
 
 static int check(const struct inspect_args *args, int argc, struct err *e)
 {
         if (args->latest && argc > 0)
                 return err_set(e, ERR_INVALID, "--latest and names exclude each other");
-        if (args->latest && args->kind == KIND_IMAGE)
+        if (args->latest && args->kind > KIND_CONTAINER)
                 return err_set(e, ERR_INVALID, "--latest is about containers");
         if (!args->latest && argc == 0)
                 return err_set(e, ERR_INVALID, "at least one must be named");
@@ -91,13 +125,13 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         if (check(args, argc, e) < 0 || ctr_engine(c, &g, e) < 0)
                 return -1;
         json_open(&w, NULL, '[');
-        if (args->latest && inspect_latest(c, &g, &w, e) < 0)
+        if (args->latest && inspect_latest(c, &g, args, &w, e) < 0)
                 status = -1;
         for (int i = 0; i < argc; i++) {
                 struct err one = { 0 };
 
                 /* What is there is shown, whatever else is asked for. */
-                if (inspect_one(c, &g, args->kind, argv[i], &w, &one) < 0) {
+                if (inspect_one(c, &g, args, argv[i], &w, &one) < 0) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &one);
                         status = 1;
                 }
@@ -113,8 +147,9 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
 const struct command cmd_inspect = {
         .name = "inspect",
         .usage = "NAME...",
-        .help = "Show all about containers and images, as JSON",
-        .about = "A name is a container's, or else an image's. The members are docker's and "
+        .help = "Show all about containers, images and volumes, as JSON",
+        .about = "A name is a container's, or else an image's, or else a volume's. The members are "
+                 "docker's and "
                  "podman's; what is berth's own is below Berth: of a container the evidence of "
                  "its last five exits.",
         .opts = opts,

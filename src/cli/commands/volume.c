@@ -411,42 +411,51 @@ const struct command cmd_volume_rm = {
 };
 
 /* One that comes into use meanwhile is no longer unused. */
-static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+int volumes_prune(struct ctx *c, struct engine *g, const struct strings *filters, struct buf *out,
+                  uint64_t *ret_bytes, struct err *e)
 {
-        const struct volume_args *args = p;
         struct volume_usage *usage;
         struct volume *v;
-        AUTO_BUF out = { 0 };
-        struct engine g;
         uint64_t bytes = 0;
         size_t n;
         int status = 0;
 
-        if (!args->force && !confirm("WARNING! This will remove all volumes that no container has, "
-                                     "and what is in them."))
-                return 0;
-        if (ctr_engine(c, &g, e) < 0)
+        if (choose(g, &c->arena, filters, &v, &n, e) < 0 ||
+            volume_usage(g, &c->arena, v, n, &usage, e) < 0)
                 return -1;
-        if (choose(&g, &c->arena, &args->filters, &v, &n, e) < 0 ||
-            volume_usage(&g, &c->arena, v, n, &usage, e) < 0) {
-                engine_close(&g);
-                return -1;
-        }
         for (size_t i = 0; i < n; i++) {
                 struct err why = { 0 };
 
-                if (volume_remove(&g, v[i].name, false, &why) == 0) {
-                        buf_printf(&out, "%s\n", v[i].name);
+                if (volume_remove(g, v[i].name, false, &why) == 0) {
+                        buf_printf(out, "%s\n", v[i].name);
                         bytes += usage[i].size;
                 } else if (why.code != ERR_STATE) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &why);
                         status = 1;
                 }
         }
-        event_prune(g.store, "volume", bytes);
+        event_prune(g->store, "volume", bytes);
+        *ret_bytes += bytes;
+        return status;
+}
+
+static int run_prune(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        const struct volume_args *args = p;
+        AUTO_BUF out = { 0 };
+        struct engine g;
+        uint64_t bytes = 0;
+        int r;
+
+        if (!args->force && !confirm("WARNING! This will remove all volumes that no container has, "
+                                     "and what is in them."))
+                return 0;
+        if (ctr_engine(c, &g, e) < 0)
+                return -1;
+        r = volumes_prune(c, &g, &args->filters, &out, &bytes, e);
         engine_close(&g);
         print(&out);
-        return status;
+        return r;
 }
 
 static const struct opt prune_opts[] = {
