@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -53,6 +55,20 @@ static int status_of(const struct invocation *i, const struct err *e)
         }
 }
 
+/* docker's and podman's ways to say that it is another machine that is meant. */
+static void warn_of_remote(const struct ctx *c)
+{
+        static const char *const names[] = { "DOCKER_HOST", "CONTAINER_HOST" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                const char *value = getenv(names[i]);
+
+                if (!str_empty(value) && !str_after(value, "unix:") && strstr(value, "://"))
+                        log_warning(&c->log, "%s is not looked at: this is done on this machine",
+                                    names[i]);
+        }
+}
+
 int main(int argc, char **argv)
 {
         struct ctx c = {
@@ -69,12 +85,14 @@ int main(int argc, char **argv)
                         return EXIT_FAILED;
         signal(SIGPIPE, SIG_IGN);
         if (program_parse(&program, &c.globals, &c.arena, argc, argv, &i, &e) == 0) {
-                if (c.globals.debug)
+                if (c.globals.debug || str_eq(log_level_choices[c.globals.log_level], "debug") ||
+                    str_eq(log_level_choices[c.globals.log_level], "trace"))
                         c.log.level = LOG_LEVEL_DEBUG;
                 if (i.version || i.help || !i.command) {
                         print_help(&i);
                         status = 0;
                 } else {
+                        warn_of_remote(&c);
                         status = i.command->run(&c, i.args, i.argc, i.argv, &e);
                 }
         }

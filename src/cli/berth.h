@@ -10,6 +10,7 @@ struct globals {
         const char *runroot; /* what need not outlive a reboot; NULL: /run/berth */
         int cgroup_manager;  /* enum cgroup_manager */
         bool debug;
+        int log_level; /* index of log_level_choices */
 };
 
 struct ctx {
@@ -32,3 +33,5 @@ static inline const char *ctx_oci_root(struct ctx *c)
 }
 
 extern const struct program program;
+/* What --log-level takes, docker's and podman's; the first: nothing was said. */
+extern const char *const log_level_choices[];

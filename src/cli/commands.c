@@ -17,6 +17,12 @@
 #include "cli/commands/volume.h"
 #include "engine/placement.h"
 
+const char *const log_level_choices[] = { "warn",  "debug", "trace", "info", "warning",
+                                          "error", "fatal", "panic", NULL };
+
+#define NO_DAEMON "there is no daemon: berth works on this machine"
+#define OWN_RUNTIME "the OCI runtime is part of berth"
+#define OWN_STORAGE "--root names the store; the layers are berth's own"
 static const struct opt globals[] = {
         STR(struct globals, root, 0, "root", "DIR",
             "Keep images and containers in DIR instead of /var/lib/berth",
@@ -27,7 +33,39 @@ static const struct opt globals[] = {
         ENUM(struct globals, cgroup_manager, 0, "cgroup-manager", "MANAGER", cgroup_manager_names,
              "Who makes cgroups: systemd, cgroupfs, or auto: systemd where it is init with cgroup "
              "v2 alone, else cgroupfs"),
-        FLAG(struct globals, debug, 0, "debug", "Log what is done to standard error"),
+        FLAG(struct globals, debug, 'D', "debug", "Log what is done to standard error"),
+        ENUM(struct globals, log_level, 'l', "log-level", "LEVEL", log_level_choices,
+             "debug and trace are --debug; what else docker and podman take changes nothing"),
+        REFUSED('H', "host", NO_DAEMON),
+        REFUSED('c', "context", NO_DAEMON),
+        REFUSED(0, "connection", NO_DAEMON),
+        REFUSED(0, "identity", NO_DAEMON),
+        REFUSED('r', "remote", NO_DAEMON),
+        REFUSED(0, "ssh", NO_DAEMON),
+        REFUSED(0, "tls", NO_DAEMON),
+        REFUSED(0, "tlscacert", NO_DAEMON),
+        REFUSED(0, "tlscert", NO_DAEMON),
+        REFUSED(0, "tlskey", NO_DAEMON),
+        REFUSED(0, "tlsverify", NO_DAEMON),
+        REFUSED(0, "url", NO_DAEMON),
+        REFUSED(0, "config", "DOCKER_CONFIG or REGISTRY_AUTH_FILE name where credentials are"),
+        REFUSED(0, "conmon", "the monitor is part of berth"),
+        REFUSED(0, "events-backend", "events are in the store's journal"),
+        REFUSED(0, "hooks-dir", "hooks of files are not run"),
+        REFUSED(0, "imagestore", OWN_STORAGE),
+        REFUSED(0, "module", "there is no containers.conf"),
+        REFUSED(0, "namespace", "a store of its own is --root"),
+        REFUSED(0, "network-cmd-path", "networks are not built yet"),
+        REFUSED(0, "network-config-dir", "networks are not built yet"),
+        REFUSED(0, "noout", "redirect standard output to /dev/null"),
+        REFUSED(0, "runtime", OWN_RUNTIME),
+        REFUSED(0, "runtime-flag", OWN_RUNTIME),
+        REFUSED(0, "storage-driver", OWN_STORAGE),
+        REFUSED(0, "storage-opt", OWN_STORAGE),
+        REFUSED(0, "syslog", "redirect standard error to logger(1)"),
+        REFUSED(0, "tmpdir", "--runroot names it"),
+        REFUSED(0, "transient-store", "--root may name a tmpfs"),
+        REFUSED(0, "volumepath", "volumes are in the store: --root names it"),
         {}
 };
 
@@ -118,6 +156,7 @@ static const struct command *const commands[] = {
 #define MOUNT "use `berth cp` or `berth export`; `berth image mount` mounts an image"
 #define SIGN "signatures are not made here: sign with cosign or skopeo"
 static const struct refusal refused[] = {
+        { "artifact", "`berth pull` and `push` take artifacts too" },
         { "auto-update", "pull, and create the container anew" },
         { "build", BUILD },
         { "builder", BUILD },
@@ -138,6 +177,8 @@ static const struct refusal refused[] = {
         { "container unmount", MOUNT },
         { "container runlabel", "an image's labels are not run: `berth inspect` shows them" },
         { "context", "there is no daemon to choose: --root names another store" },
+        { "extension", "there are no extensions" },
+        { "farm", BUILD },
         { "generate kube", POD },
         { "generate spec", "`berth inspect` shows what a container was made with" },
         { "image scp", "`berth save IMAGE | ssh HOST berth load`" },
@@ -153,6 +194,9 @@ static const struct refusal refused[] = {
         { "play", POD },
         { "plugin", "there are no plugins" },
         { "pod", POD },
+        { "sbom", "images are not analysed: `berth image mount` shows their files to who does" },
+        { "scan", "images are not analysed: `berth image mount` shows their files to who does" },
+        { "scout", "images are not analysed: `berth image mount` shows their files to who does" },
         { "search", "registries have no common search: name the image" },
         { "service", CLUSTER },
         { "stack", CLUSTER },

@@ -28,15 +28,18 @@ struct subject {
 
 /* ---- one of each kind ---- */
 
-/* An extended regular expression, as with docker and podman; what is none is a part of the name. */
+/* An extended regular expression, as with docker and podman; what is none is a part of the name.
+ * docker's names begin with a slash. */
 static bool match_name(const struct subject *r, const struct filter *f)
 {
+        AUTO_ARENA a = { 0 };
         regex_t re;
         bool found;
 
         if (regcomp(&re, f->value, REG_EXTENDED | REG_NOSUB) != 0)
                 return strstr(r->c->name, f->value) != NULL;
-        found = regexec(&re, r->c->name, 0, NULL, 0) == 0;
+        found = regexec(&re, r->c->name, 0, NULL, 0) == 0 ||
+                regexec(&re, arena_printf(&a, "/%s", r->c->name), 0, NULL, 0) == 0;
         regfree(&re);
         return found;
 }
@@ -111,6 +114,16 @@ static bool match_at_boot(const struct subject *r, const struct filter *f)
 {
         return ctr_starts_at_boot(f->g, r->c) == str_eq(f->value, "true");
 }
+/* Published and exposed ports, pods: there are none yet. */
+static bool match_none(const struct subject *r, const struct filter *f)
+{
+        return false;
+}
+/* docker's, of a swarm. */
+static bool match_task(const struct subject *r, const struct filter *f)
+{
+        return str_eq(f->value, "false");
+}
 static bool match_before(const struct subject *r, const struct filter *f)
 {
         return r->c->created_ns < f->when;
@@ -145,6 +158,10 @@ static const struct kind {
         { "before", match_before, true, false },
         { "since", match_since, true, false },
         { "until", match_until, true, false },
+        { "publish", match_none, false, false },
+        { "expose", match_none, false, false },
+        { "pod", match_none, false, false },
+        { "is-task", match_task, false, false },
 };
 
 /* ---- parsing ---- */
@@ -169,10 +186,10 @@ static int check(struct ctx *c, struct engine *g, struct filter *f, struct err *
         int64_t code;
 
         if (f->kind->match == match_status && !str_eq(f->value, "stopped") &&
-            STR_INDEX(ctr_status_names, f->value) < 0)
+            !str_eq(f->value, "removing") && STR_INDEX(ctr_status_names, f->value) < 0)
                 return bad_status(f->value, e);
-        if (f->kind->match == match_at_boot && !str_eq(f->value, "true") &&
-            !str_eq(f->value, "false"))
+        if ((f->kind->match == match_at_boot || f->kind->match == match_task) &&
+            !str_eq(f->value, "true") && !str_eq(f->value, "false"))
                 return err_set(e, ERR_INVALID, "--filter %s: true or false, not \"%s\"",
                                f->kind->key, f->value);
         if (f->kind->match == match_restart_policy && STR_INDEX(restart_policy_names, f->value) < 0)

@@ -544,8 +544,8 @@ static int no_member(struct run *r, const struct json *dot, const char *name)
         return err_hint(r->e, "`--format '{{json .}}'` shows what there is.");
 }
 
-/* Go's names of fields differ from JSON's in case: .ID and .Id, .Host.OCIRuntime and .host.ociRuntime.
- * Where an object has both, the exact one counts. */
+/* Go's names of fields differ from JSON's in case: .ID and .Id, .Host.OCIRuntime and
+ * .host.ociRuntime. Where an object has both, the exact one counts. */
 static const struct json *member(const struct json *j, const char *name)
 {
         const struct json *found = j->type == JSON_OBJECT ? json_get(j, name) : NULL;
@@ -668,7 +668,7 @@ static int run_block(struct run *r, const struct node *n, const struct json *dot
         return result;
 }
 
-/* Lists and maps that a configuration leaves out; Go prints them as empty ones, others as no value. */
+/* Lists and maps that a configuration leaves out: Go prints them as empty ones. */
 static const char *nothing(const struct expr *x)
 {
         static const char *const empty[][2] = {

@@ -25,7 +25,7 @@ struct template;
 /* Parses; all in a. ERR_INVALID says where. */
 int template_parse(struct arena *a, const char *text, struct template **ret, struct err *e);
 /* Appends what it gives for dot. Temporary values go to a. A member that dot lacks is an error that
- * names the nearest one; further down a missing member is "<no value>", as Go has it, and a member of
- * that an error. Where no member has the very name, one that differs in case is taken. */
+ * names the nearest one; further down a missing member is "<no value>", as Go has it, and a member
+ * of that an error. Where no member has the very name, one that differs in case is taken. */
 int template_run(const struct template *t, struct arena *a, const struct json *dot, struct buf *out,
                  struct err *e);

@@ -593,15 +593,14 @@ static int take_log(const struct run_args *args, struct monitor_config *m, struc
 static int read_label_file(struct arena *a, const char *path, struct strings *to, struct err *e)
 {
         AUTO_FREE char *text = NULL;
-        const char *at, *line;
+        const char *at, *label;
         size_t len;
         int r = fd_read_file_at(AT_FDCWD, path, LABEL_FILE_MAX, &text, &len);
 
         if (r < 0)
                 return err_sys(e, r, "--label-file: cannot read \"%s\"", path);
-        for (at = text; str_next(&at, '\n', &line, &len);)
-                if (len && *line != '#')
-                        settings_push(a, to, arena_strndup(a, line, len));
+        for (at = text; settings_line(a, &at, &label);)
+                settings_push(a, to, label);
         return 0;
 }
 

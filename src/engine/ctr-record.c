@@ -125,6 +125,7 @@ int ctr_find(struct engine *g, struct arena *a, const char *text, struct ctr *re
 {
         const char *json;
 
+        text += *text == '/'; /* docker's inspect prints names so, and scripts hand them on */
         if (store_container_find(g->store, a, text, &json, e) < 0)
                 return -1;
         return ctr_record_read(a, json, ret, e);

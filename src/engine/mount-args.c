@@ -200,11 +200,32 @@ static int check_source(struct wish *w, struct err *e)
                                          w->option, w->source);
         if (w->source[0] != '/') {
                 err_set(e, ERR_INVALID, "%s: \"%s\" is not an absolute path", w->option, w->source);
-                return err_hint(e, "write \"$PWD/%.100s\"", w->source);
+                return err_hint(e, "write \"./%.100s\"", w->source);
         }
-        return access(w->source, F_OK) < 0
-                       ? err_sys(e, errno, "%s: cannot use \"%s\"", w->option, w->source)
-                       : 0;
+        if (access(w->source, F_OK) == 0)
+                return 0;
+        err_sys(e, errno, "%s: cannot use \"%s\"", w->option, w->source);
+        return e->sys == ENOENT
+                       ? err_hint(e, "It is not made, as docker would: mkdir -p %.100s", w->source)
+                       : -1;
+}
+
+/* ".", "./x" and "../x" are seen from where the command is, as with docker and podman. */
+static int make_absolute(struct wish *w, struct err *e)
+{
+        const char *s = w->source;
+        AUTO_FREE char *cwd = NULL;
+        char clean[4096];
+
+        if (w->kind != MOUNT_BIND || str_empty(s) || s[0] != '.' || !strchr("/.", s[1]) ||
+            (s[1] == '.' && !strchr("/", s[2])))
+                return 0;
+        cwd = getcwd(NULL, 0);
+        if (!cwd || path_clean(arena_printf(w->a, "%s/%s", cwd, s), clean, sizeof clean) < 0)
+                return err_sys(e, cwd ? ENAMETOOLONG : errno, "%s: cannot find \"%s\"", w->option,
+                               s);
+        w->source = arena_strdup(w->a, clean);
+        return 0;
 }
 
 static int check_subpath(struct wish *w, struct err *e)
@@ -254,7 +275,7 @@ static int put_row(struct wish *w, struct mounts *m, struct err *e)
                                w->option, w->destination ? w->destination : "");
         if (str_eq(clean, "/"))
                 return err_set(e, ERR_INVALID, "%s: the destination can't be \"/\"", w->option);
-        if (check_source(w, e) < 0 || check_subpath(w, e) < 0)
+        if (make_absolute(w, e) < 0 || check_source(w, e) < 0 || check_subpath(w, e) < 0)
                 return -1;
         if (mounts_has(m, clean))
                 return err_set(e, ERR_INVALID, "%s: something else is mounted on \"%s\" already",

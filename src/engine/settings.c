@@ -136,23 +136,39 @@ static void set_given(struct arena *a, struct strings *env, const char *text)
         remove_name(env, text);
 }
 
+bool settings_line(struct arena *a, const char **at, const char **ret)
+{
+        const char *line, *begin;
+        size_t n;
+
+        while (str_next(at, '\n', &line, &n)) {
+                n -= n > 0 && line[n - 1] == '\r';
+                line = arena_strndup(a, line, n);
+                begin = str_after(line, "\xef\xbb\xbf");
+                line = begin ? begin : line;
+                line += strspn(line, " \t");
+                if (!*line || *line == '#')
+                        continue;
+                *ret = line;
+                return true;
+        }
+        return false;
+}
+
 int settings_env_text(struct arena *a, const char *path, const char *text, size_t n,
                       struct strings *env, struct err *e)
 {
-        const char *at = text, *line;
-        size_t len;
+        const char *at = text, *variable;
 
         if (memchr(text, 0, n))
                 return err_set(e, ERR_INVALID, "--env-file: \"%s\" is no text file", path);
-        while (str_next(&at, '\n', &line, &len)) {
-                const char *variable = arena_strndup(a, line, len);
-
-                variable += strspn(variable, " \t");
-                if (!*variable || *variable == '#')
-                        continue;
-                if (*variable == '=' || strcspn(variable, " \t") < name_len(variable))
-                        return err_set(e, ERR_INVALID, "--env-file: \"%s\": bad variable \"%s\"",
-                                       path, variable);
+        while (settings_line(a, &at, &variable)) {
+                if (*variable == '=' || strcspn(variable, " \t") < name_len(variable)) {
+                        err_set(e, ERR_INVALID, "--env-file: \"%s\": bad variable \"%s\"", path,
+                                variable);
+                        return err_hint(e, "Lines are NAME=VALUE or NAME, with no blank before '=' "
+                                           "and no `export`; quotes are part of the value.");
+                }
                 set_given(a, env, variable);
         }
         return 0;

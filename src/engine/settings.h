@@ -38,5 +38,8 @@ int settings_env_text(struct arena *a, const char *path, const char *text, size_
                       struct strings *env, struct err *e);
 /* text with $NAME and ${NAME} replaced by what env has of them, or by nothing; in a. */
 const char *settings_expand(struct arena *a, const char *text, const struct strings *env);
+/* The next line of a file of variables or labels, in a: without a byte order mark, a carriage
+ * return at its end and blanks before it; empty ones and comments are passed over. */
+bool settings_line(struct arena *a, const char **at, const char **ret);
 /* Appends one; grows by doubling from any list made only with it. */
 void settings_push(struct arena *a, struct strings *list, const char *text);

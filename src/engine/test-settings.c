@@ -122,7 +122,7 @@ static void test_env_file(void **state)
         struct settings t;
         struct err e = { 0 };
 
-        write_file(good, "# a comment\n\n  A= with blanks \nB=file\nC=\nOURS");
+        write_file(good, "\xef\xbb\xbf# a comment\r\n\r\n  A= with blanks \nB=file\r\nC=\r\nOURS");
         write_file(bad, "A B=1\n");
         setenv("OURS", "x", 1);
         s.env_files = (struct strings)LIST(good);

@@ -104,7 +104,7 @@ static bool has_tag(const struct image *i)
 bool image_name_matches(struct arena *a, const char *pattern, const char *name)
 {
         struct reference r;
-        const char *forms[4] = { name };
+        const char *forms[4] = { name }, *local;
 
         if (reference_parse(a, name, &r, NULL) == 0) {
                 forms[1] = reference_familiar(a, &r);
@@ -112,9 +112,14 @@ bool image_name_matches(struct arena *a, const char *pattern, const char *name)
                 r.tag = r.digest = NULL;
                 forms[3] = reference_familiar(a, &r);
         }
-        for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
                 if (forms[i] && fnmatch(pattern, forms[i], 0) == 0)
                         return true;
+                /* Short names are looked for there, too: `run app` runs localhost/app. */
+                local = forms[i] ? str_after(forms[i], "localhost/") : NULL;
+                if (local && fnmatch(pattern, local, 0) == 0)
+                        return true;
+        }
         return false;
 }
 

@@ -440,7 +440,7 @@ def test_logs_tail_times_and_streams(engine):
     assert len(stamped) == 20 and all(re.match(r"\d{4}-\d\d-\d\dT\S+ \d+$", line) for line in stamped), stamped
     assert engine("logs", "--since", "1h", "t").ok().out.split() == [str(n) for n in range(1, 21)]
     assert engine("logs", "--until", "1h", "t").ok().out == ""
-    assert engine("logs", "-n", "t").ok().out.startswith("t 1\n")
+    assert engine("logs", "--names", "t").ok().out.startswith("t 1\n")
     engine("logs", "--since", "yesterday-ish", "t").failed("no time")
     engine("rm", "t").ok()
 

@@ -47,7 +47,7 @@ def test_mount(engine, spec, script, out):
 
 
 @pytest.mark.parametrize("flags, words", [
-    (["-v", "a/b:/x"], "not an absolute path"), (["-v", "./a:/x"], "not an absolute path"),
+    (["-v", "a/b:/x"], "not an absolute path"), (["-v", "./a:/x"], "mkdir -p"),
     (["-v", "/nonexistent:/x"], "cannot use"), (["-v", "d:x"], "no absolute path"), (["-v", "d:/"], 'can\'t be "/"'),
     (["-v", "/usr:/x:U"], "the host's own"), (["-v", "/usr:/x:frobnicate"], "no option"),
     (["-v", "d:/x", "-v", "e:/x"], "mounted on"), (["-v", ".hidden:/x"], "not an absolute path"),

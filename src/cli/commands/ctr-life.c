@@ -93,6 +93,10 @@ static int start_one(struct engine *g, const struct ctr *c, void *args, struct e
         struct ctr_state s;
 
         ctr_state(g, c, &s);
+        if (s.status == CTR_PAUSED) {
+                err_set(e, ERR_STATE, "container \"%s\" is paused", c->name);
+                return err_hint(e, "`berth unpause %s`", c->name);
+        }
         if (ctr_is_up(&s))
                 return 0; /* as docker: it is what was asked for */
         if (ctr_start(g, c, NULL, NULL, e) == 0)

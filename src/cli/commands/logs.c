@@ -20,14 +20,14 @@ struct logs_args {
 
 static const struct opt opts[] = {
         FLAG(struct logs_args, color, 0, "color", "Each container's lines in a colour of its own"),
-        REFUSED(0, "details", "logs have no attributes of their driver's"),
+        IGNORED(0, "details", "Logs have no attributes of their driver's", .hidden = true),
         FLAG(struct logs_args, follow, 'f', "follow", "Wait for more, until the container ends"),
         FLAG(struct logs_args, latest, 'l', "latest", "The container that was created last"),
-        FLAG(struct logs_args, names, 'n', "names",
+        FLAG(struct logs_args, names, 0, "names",
              "Begin each line with the container's name; of several with their ids by default"),
         STR(struct logs_args, since, 0, "since", "TIME",
             "What came after TIME: RFC 3339, seconds since 1970, or so long ago, such as 10m"),
-        STR(struct logs_args, tail, 0, "tail", "N", "The last N lines, or all"),
+        STR(struct logs_args, tail, 'n', "tail", "N", "The last N lines, or all"),
         FLAG(struct logs_args, timestamps, 't', "timestamps", "Begin each line with its time"),
         STR(struct logs_args, until, 0, "until", "TIME", "What came before TIME"),
         {}
@@ -124,10 +124,10 @@ static int take_tail(const struct logs_args *a, struct log_query *q, struct err 
         q->tail = -1;
         if (!a->tail || str_eq(a->tail, "all"))
                 return 0;
-        if (str_to_i64(a->tail, &q->tail) < 0)
-                return err_set(e, ERR_INVALID, "--tail: \"%s\" is neither a number nor all",
-                               a->tail);
-        return 0;
+        if (str_to_i64(a->tail, &q->tail) == 0)
+                return 0;
+        err_set(e, ERR_INVALID, "--tail: \"%s\" is neither a number nor all", a->tail);
+        return err_hint(e, "-n is --tail, as with docker; podman's -n is --names here.");
 }
 
 /* Which format the monitor writes. */

@@ -167,6 +167,7 @@ static const char *labels_text(struct arena *a, const struct volume *v)
 TEXT(driver, "local")
 TEXT(name, v->name)
 TEXT(scope, "local")
+TEXT(unknown, "N/A") /* as docker has it: `system df -v` counts */
 TEXT(mountpoint, v->mountpoint)
 TEXT(labels, labels_text(a, v))
 TEXT(created, text_rfc3339(a, v->created_ns / 1000000000))
@@ -192,6 +193,9 @@ static const struct column columns[] = {
         { .name = "Scope", .text = text_scope, .json = "Scope" },
         { .name = "Mountpoint", .text = text_mountpoint, .json = "Mountpoint" },
         { .name = "Labels", .text = text_labels, .json = "Labels", .value = value_labels },
+        { .name = "Label", .heading = "LABELS", .value = value_labels }, /* .Label "key" */
+        { .name = "Links", .text = text_unknown },
+        { .name = "Size", .text = text_unknown },
         { .name = "CreatedAt", .heading = "CREATED AT", .text = text_created, .json = "CreatedAt" },
         {}
 };
