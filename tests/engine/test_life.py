@@ -451,10 +451,10 @@ def test_logs_of_several(engine):
     a, b = (id[:12] for id in ids)
     shown = engine("logs", "a", "b").ok()
     assert shown.out == f"{a} a1\n{a} a3\n{b} b1\n{b} b3\n" and shown.err == f"{a} a2\n{b} b2\n"
-    assert engine("logs", "-n", "a", "b").ok().err == "a a2\nb b2\n"
-    assert engine("logs", "-n", "--color", "a", "b").ok().err == "\x1b[37ma a2\x1b[0m\n\x1b[31mb b2\x1b[0m\n"
+    assert engine("logs", "--names", "a", "b").ok().err == "a a2\nb b2\n"
+    assert engine("logs", "--names", "--color", "a", "b").ok().err == "\x1b[37ma a2\x1b[0m\n\x1b[31mb b2\x1b[0m\n"
     assert re.fullmatch(r"\x1b\[37m\d{4}-\S+ a2\x1b\[0m\n", engine("logs", "--color", "-t", "a").ok().err)
-    assert engine("logs", "-f", "-n", "a", "b").ok().err == "a a2\nb b2\n"
+    assert engine("logs", "-f", "--names", "a", "b").ok().err == "a a2\nb b2\n"
     engine("rm", "a", "b").ok()
 
 
@@ -468,7 +468,7 @@ def test_following_several(engine):
         engine.becomes(name, "running")
     out = engine.base / "shown"
     with open(out, "wb") as to:
-        follower = engine.popen("logs", "-f", "-n", "a", "b", stdout=to)
+        follower = engine.popen("logs", "-f", "--names", "a", "b", stdout=to)
 
     def say(end):
         end.stdin.write(b"\n")
