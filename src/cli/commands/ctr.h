@@ -20,6 +20,6 @@ extern const struct command cmd_events, cmd_stats, cmd_top, cmd_update, cmd_gene
 extern const struct command cmd_ps, cmd_logs, cmd_attach, cmd_exec;
 
 /* Removes the containers that do not run and pass the filters; their ids go to out, a line each,
- * what they had written is added to *ret_bytes (or NULL). The exit status: what fails is logged. */
+ * what they had written is added to *ret_bytes. The exit status: what fails is logged. */
 int containers_prune(struct ctx *c, struct engine *g, const struct strings *filters,
                      struct buf *out, uint64_t *ret_bytes, struct err *e);
