@@ -188,7 +188,7 @@ def test_wrong_media_types_are_seen_through(berth, registry):
 
 
 @pytest.mark.parametrize("signal, words", ((31, "system call that it is not allowed to make"), (9, "berth-layer was killed"),
-                                           (11, "ended by signal 11 (SEGV)")))
+                                           (11, "ended by signal 11 (SIGSEGV)")))
 def test_a_dead_worker_is_an_error_that_says_so(berth, proxy, registry, signal, words):
     """The filter's SIGSYS, the OOM killer, a crash: sent from outside while it unpacks."""
     layer = images.Layer([dir("./")] + [file(f"f{n}", random.Random(n).randbytes(1 << 20)) for n in range(10)], "none")

@@ -143,7 +143,7 @@ class TestOurs:
     def test_nothing_of_it_on_the_host(self, berth, simple):
         shell(berth, simple, "echo x >/written; mkdir -p /a/b; echo y >/a/b/c").ok()
         assert shell(berth, simple, "ls /written /a").code != 0
-        assert berth.listed("containers") == []
+        assert kit.eventually(lambda: berth.listed("containers") == [])
 
     def test_workdir_is_made(self, berth, simple):
         out = shell(berth, simple, "pwd; stat -c '%u %a' . ..", "-w", "/made/here", "--user", "web").ok().out
@@ -412,7 +412,7 @@ class TestLeft:
         assert kit.eventually((place(berth) / "upper" / "trapped").exists)
         process.send_signal(sig)
         assert process.wait(20) == 42
-        assert berth.listed("containers") == []
+        assert kit.eventually(lambda: berth.listed("containers") == [])
 
     def test_asked_to_end_at_any_moment(self, berth, loaded):
         """By SIGTERM, begun or not: with what was begun it ends too, and the next command leaves nothing."""
@@ -450,7 +450,7 @@ class TestLeft:
         shell(berth, ref, "true").ok()
         berth("system", "check", "--repair").ok()
         berth("system", "prune", "-f").ok()
-        assert berth.listed("containers") == here
+        assert kit.eventually(lambda: berth.listed("containers") == here)
         assert process.poll() is None
         berth("rm", "-f", "living").ok()
         process.wait(20)
@@ -460,7 +460,7 @@ class TestLeft:
         shell(berth, loaded(kit.busybox()), "i=0; while [ $i -lt 300 ]; do mkdir dddddddddddddddddddd;"
               "cd dddddddddddddddddddd; i=$((i+1)); done; mkdir -m 0 shut; cd /; mkdir w; cd w;"
               "seq 500 | while read n; do echo >$n; done").ok()
-        assert berth.listed("containers") == []
+        assert kit.eventually(lambda: berth.listed("containers") == [])
 
     @pytest.mark.fast
     def test_its_image_is_in_use(self, berth, loaded):
