@@ -44,7 +44,7 @@ def test_prune_tells_what_it_gave_back(engine):
         assert [e["Action"] for e in removed] == ["remove"] * (kind != "image")
         assert (last["Type"], last["Action"], last["Actor"]["ID"]) == (kind, "prune", "")
         assert least <= int(last["Actor"]["Attributes"]["reclaimed"]) <= most
-    assert [e["Type"] for e in pruned(["system"])] == ["image"]
+    assert [e["Type"] for e in pruned(["system"])] == ["container", "image"]
     engine("untag", IMAGE, "x:1").ok()
     assert len(engine("events", "--no-stream", "--filter", "event=prune").ok().out.splitlines()) >= 4
 
