@@ -48,7 +48,7 @@ int fd_replace_at(int dir, const char *name, const void *data, size_t n, mode_t 
 /* Sends or receives n bytes with up to FD_PASS_MAX descriptors as one message (unix(7)
  * SCM_RIGHTS). fd_recv returns the length, 0 at the end; *nfds is in: room, out: how many came.
  * Of a message that did not fit (-EMSGSIZE) no descriptor is kept. */
-#define FD_PASS_MAX 16
+#define FD_PASS_MAX 64
 int fd_send(int sock, const void *p, size_t n, const int *fds, size_t nfds);
 ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds);
 

@@ -166,9 +166,15 @@ int ctr_attended(struct engine *g, const struct ctr *ctr, const struct attach *a
         /* Open until the container is removed: were we killed before, its monitor does it. */
         AUTO_FD int sock = conn, run = ctr_run_dir(g, ctr->id, false, &(struct err){ 0 });
         enum attach_end end = ATTACH_LOST;
+        AUTO_ARENA arena = { 0 };
+        struct attach session = *a;
+        struct monitor_config m;
         int status = 0;
 
-        if (attach_run(sock, a, run, &end, &status, e) < 0)
+        session.notify = !str_empty(getenv("NOTIFY_SOCKET")) &&
+                         ctr_monitor_config(g, &arena, ctr, &m, &(struct err){ 0 }) == 0 &&
+                         m.notify != NOTIFY_IGNORE;
+        if (attach_run(sock, &session, run, &end, &status, e) < 0)
                 return -1;
         if (end == ATTACH_LOST) {
                 err_set(e, ERR_UNAVAILABLE, "the monitor of container \"%s\" died", ctr->name);

@@ -262,6 +262,14 @@ const struct opt run_opts[] = {
             "What leaves a terminal's container running; ctrl-p,ctrl-q by default"),
         STR_OPTIONAL(struct run_args, sig_proxy, 0, "sig-proxy", "BOOL", "true",
                      "Whether signals that we get go to the container (true without --tty)"),
+        INT(struct run_args, preserve_fds, 0, "preserve-fds", "N",
+            "Pass N descriptors on to its first process, from 3; and those of $LISTEN_FDS",
+            .min = 0, .max = 32),
+        STR(struct run_args, sdnotify, 0, "sdnotify", "MODE",
+            "When $NOTIFY_SOCKET is told READY=1: container (the default): when the container says "
+            "so on a socket that it gets; conmon: when it runs; healthy; ignore: never"),
+        LIST(struct run_args, required, 0, "requires", "CONTAINER[,...]",
+             "Start these before it, each time", .complete = COMPLETE_CONTAINER),
         HEADING("Berth"),
         FLAG(struct run_args, plan, 0, "plan",
              "Print the operations, one a line in their order, and make none of them"),
@@ -276,13 +284,10 @@ const struct opt run_opts[] = {
         REFUSED(0, "link-local-ip", "networks are not built yet"),
         REFUSED(0, "pod", "pods are not built yet: share with --network container:NAME"),
         REFUSED(0, "pod-id-file", "pods are not built yet"),
-        REFUSED(0, "requires", "dependencies are not kept: start them first"),
         REFUSED(0, "storage-opt", "containers share the file system of the store"),
-        REFUSED(0, "preserve-fds", "descriptors do not pass the monitor: berth-oci run takes it"),
-        REFUSED(0, "preserve-fd", "descriptors do not pass the monitor"),
+        REFUSED(0, "preserve-fd", "use --preserve-fds, which passes those from 3 on"),
         REFUSED(0, "conmon-pidfile", "there is no conmon: `berth inspect` shows the monitor"),
         REFUSED(0, "rdt-class", "berth-oci has it, by intelRdt in config.json"),
-        REFUSED(0, "sdnotify", "readiness is what --health-cmd says"),
         REFUSED(0, "shm-size-systemd", "use --tmpfs with a size"),
         REFUSED(0, "seccomp-policy", "use --security-opt seccomp=FILE"),
         REFUSED(0, "decryption-key", "encrypted images are not supported"),
@@ -628,6 +633,33 @@ static const char *absolute(struct ctx *c, const char *path)
                        : NULL;
 }
 
+static int take_notify(const struct run_args *args, struct monitor_config *m, struct err *e)
+{
+        int found;
+
+        if (!args->sdnotify)
+                return 0;
+        found = str_index(notify_mode_names, NOTIFY_MODE_MAX, args->sdnotify);
+        if (found <= NOTIFY_UNSAID)
+                return err_set(e, ERR_INVALID,
+                               "--sdnotify: \"%s\" is none of container, conmon, healthy, ignore",
+                               args->sdnotify);
+        m->notify = (enum notify_mode)found;
+        return 0;
+}
+
+static void take_required(struct ctx *c, const struct run_args *args, struct ctr_options *o)
+{
+        const char *at, *name;
+        size_t len;
+
+        for (size_t i = 0; i < args->required.n; i++)
+                for (at = args->required.v[i]; str_next(&at, ',', &name, &len);)
+                        if (len)
+                                settings_push(&c->arena, &o->required,
+                                              arena_strndup(&c->arena, name, len));
+}
+
 static int take_life(struct ctx *c, const struct run_args *args, struct ctr_options *o,
                      struct err *e)
 {
@@ -647,8 +679,14 @@ static int take_life(struct ctx *c, const struct run_args *args, struct ctr_opti
                 m->stop_signal = sig;
                 o->stop_signal_given = true;
         }
-        if (take_labels(c, args, o, e) < 0)
+        if (take_labels(c, args, o, e) < 0 || take_notify(args, m, e) < 0)
                 return -1;
+        take_required(c, args, o);
+        o->preserve_fds = args->preserve_fds;
+        if (args->preserve_fds && args->restart && !str_eq(args->restart, "no"))
+                return err_set(e, ERR_INVALID,
+                               "--preserve-fds and --restart exclude each other: "
+                               "only its first life can have our descriptors");
         if (take_restart(args, m, e) < 0 || take_log(args, m, e) < 0)
                 return -1;
         return take_health(c, args, o, e);
@@ -776,6 +814,9 @@ int run_args_direct(const struct run_args *args, struct err *e)
                             : args->volumes_from.n ? "volumes-from"
                             : args->pidfile        ? "pidfile"
                             : args->rmi            ? "rmi"
+                            : args->sdnotify       ? "sdnotify"
+                            : args->required.n     ? "requires"
+                            : args->preserve_fds   ? "preserve-fds"
                                                    : NULL;
 
         if (!given)

@@ -21,7 +21,9 @@ struct run_args {
         struct strings dns, dns_search, dns_options, add_hosts, attach;
         bool read_only_tmpfs, http_proxy, passwd, rmi;
         const char *init_path, *passwd_entry, *group_entry, *arch, *os, *variant, *pidfile;
-        const char *health_start_interval;
+        const char *health_start_interval, *sdnotify;
+        struct strings required;
+        int64_t preserve_fds;
         struct strings volumes_from;
         const char *volume_driver;
         enum image_volume image_volume;

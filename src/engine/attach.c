@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
@@ -14,6 +15,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "monitor/wire.h"
+#include "oci/sd-notify.h"
 
 int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX])
 {
@@ -81,6 +83,7 @@ int attach_open(int run, const struct attach *a, struct err *e)
 struct session {
         const struct attach *a;
         int sock, run, signals;
+        int ready; /* what answers WIRE_READY; or -1 */
         char keys[DETACH_KEYS_MAX];
         int nkeys, matched;                            /* detach keys typed so far */
         bool in_open;                                  /* our stdin has more, as far as we know */
@@ -214,18 +217,40 @@ static void take_signals(struct session *s)
         }
 }
 
+static int ask_ready(const struct attach *a, int run)
+{
+        const struct wire_request q = { .op = WIRE_READY, .timeout_ms = -1, .why = "berth start" };
+        int fd = a->notify && !str_empty(getenv("NOTIFY_SOCKET")) ? wire_connect(run) : -1;
+
+        if (fd >= 0)
+                send(fd, &q, sizeof q, MSG_NOSIGNAL);
+        return fd < 0 ? -1 : fd;
+}
+
+static void tell_ready(struct session *s)
+{
+        struct wire_reply reply;
+
+        if (recv(s->ready, &reply, sizeof reply, MSG_DONTWAIT) == sizeof reply && reply.status == 0)
+                sd_notify_send(getenv("NOTIFY_SOCKET"), "READY=1\n", &(struct err){ 0 });
+        s->ready = fd_close(s->ready);
+}
+
 static void session_step(struct session *s)
 {
         struct pollfd p[] = {
                 { s->sock, (short)(POLLIN | (s->typed_len ? POLLOUT : 0)), 0 },
                 { s->signals, POLLIN, 0 },
                 { s->a->in && s->in_open && !s->typed_len ? STDIN_FILENO : -1, POLLIN, 0 },
+                { s->ready, POLLIN, 0 },
         };
 
         if (poll(p, ARRAY_SIZE(p), -1) < 0)
                 return;
         if (p[1].revents)
                 take_signals(s);
+        if (p[3].revents)
+                tell_ready(s);
         if (p[0].revents & POLLOUT)
                 flush_typed(s);
         if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
@@ -272,8 +297,10 @@ int attach_run(int sock, const struct attach *a, int run, enum attach_end *ret_e
                 is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
         }
         send_size(&s);
+        s.ready = ask_ready(a, run);
         while (!s.done)
                 session_step(&s);
+        fd_close(s.ready);
         if (is_raw)
                 tcsetattr(STDIN_FILENO, TCSANOW, &saved);
         fd_close(s.signals);

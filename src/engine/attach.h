@@ -12,6 +12,7 @@ struct attach {
         bool primary;            /* the container waits for us, as for a pipe's reader */
         bool tty;                /* the container has a terminal: ours becomes raw */
         bool forward_signals;    /* --sig-proxy: what would end us goes to the container instead */
+        bool notify;             /* tell $NOTIFY_SOCKET once it is ready; we are the main process */
         const char *detach_keys; /* "ctrl-p,ctrl-q"; "": none; NULL: that */
 };
 enum attach_end {

@@ -55,13 +55,18 @@ static int edit_device(struct cdi *c, const struct json *j, struct err *e)
         const char *inside = json_str(json_get(j, "path"), NULL);
         const char *host = json_str(json_get(j, "hostPath"), inside);
         const char *access = json_str(json_get(j, "permissions"), "rwm");
-        int64_t n;
         size_t before = c->d->n;
+        struct stat st;
+        int64_t n;
 
         if (!inside || inside[0] != '/')
                 return err_set(e, ERR_INVALID, "a device node without a path");
         if (access[strspn(access, "rwm")] || !*access)
                 return err_set(e, ERR_INVALID, "permissions \"%s\" are not of rwm", access);
+        /* --device takes all that is below one; here it would be a slip, and could be the host's
+         * root. */
+        if (stat(host, &st) == 0 && S_ISDIR(st.st_mode))
+                return err_set(e, ERR_INVALID, "\"%s\" is a directory, not a device", host);
         if (devices_add(c->a, c->d, host, inside, access, e) < 0)
                 return -1;
         if (c->d->n == before)

@@ -269,8 +269,8 @@ static int write_config(struct run *r, struct err *e)
         if (put_file(r, "config.json", &r->json, e) < 0)
                 return -1;
         if (c->standby)
-                wire_send_ahead(c->standby->sock, r->s->tty, c->ctr.id, r->workspace.path,
-                                r->p->oci);
+                wire_send_ahead(c->standby->sock, r->s->tty, notify_is_own(c->o->monitor.notify),
+                                c->ctr.id, r->workspace.path, r->p->oci);
         return 0;
 }
 
@@ -374,6 +374,21 @@ static int check_pid(const struct sandbox *s, struct err *e)
         return err_hint(e, "add --userns=container:%.12s", pid->container);
 }
 
+/* A run starts them; a create asks only that they are there. */
+static int find_required(struct run *r, struct err *e)
+{
+        struct creation *c = creation_of(r);
+
+        for (size_t i = 0; i < c->o->required.n; i++) {
+                struct ctr one;
+
+                if (ctr_find(c->g, c->a, c->o->required.v[i], &one, e) < 0)
+                        return err_in(e, "--requires");
+                settings_push(c->a, &c->ctr.required, one.id);
+        }
+        return c->standby ? ctr_start_required(c->g, &c->ctr, e) : 0;
+}
+
 static int join_others(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
@@ -415,6 +430,7 @@ static int volumes_from(struct run *r, struct err *e)
 
 static const struct step create_steps[] = {
         { .make = place },
+        { .make = find_required },
         { .make = join_others },
         { .make = find_image },
         { .make = step_settings },
@@ -499,6 +515,7 @@ static int create(struct engine *g, struct arena *a, const struct ctr_options *o
                                        c.run.mask };
                 workspace_close(&c.run.workspace);
                 *ret = c.ctr;
+                ret->preserve_fds = o->preserve_fds; /* of no record: it is for this start alone */
         }
         fd_close(c.ranges);
         run_done(&c.run);

@@ -1,6 +1,7 @@
 /* Starting a container: its root is mounted, its monitor started, its word awaited. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -16,6 +17,8 @@
 #include "image/snapshot.h"
 #include "monitor/monitor.h"
 #include "oci/id-map.h"
+#include "oci/runtime.h"
+#include "oci/sd-notify.h"
 
 /* ---- the lock (E1) ---- */
 
@@ -168,11 +171,15 @@ static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct
                 [MONITOR_FD_STDERR] = c->passthrough ? STDERR_FILENO : -1,
         };
         struct wire_order order = { 0 };
-        int fds[MONITOR_FD_END + WIRE_MOUNTS_MAX], mounts;
+        int fds[MONITOR_FD_END + WIRE_MOUNTS_MAX + WIRE_PRESERVED_MAX], mounts;
+        unsigned preserved = 0;
         size_t n = 0;
 
-        if (journal < 0)
+        if (journal < 0 || runtime_preserve_fds(c->preserve_fds, &preserved, e) < 0)
                 return -1;
+        if (preserved > WIRE_PRESERVED_MAX)
+                return err_set(e, ERR_INVALID, "--preserve-fds: at most %d descriptors can pass",
+                               WIRE_PRESERVED_MAX);
         for (int i = MONITOR_FD_BUNDLE; i < MONITOR_FD_END; i++)
                 if (all[i] >= 0) {
                         order.which |= 1u << i;
@@ -182,10 +189,14 @@ static int launch_locked(struct engine *g, const struct ctr *c, int lock, struct
         if (mounts < 0)
                 return -1;
         order.mounts = (uint32_t)mounts;
+        order.preserved = preserved;
+        n += order.mounts;
+        for (unsigned i = 0; i < preserved; i++)
+                fds[n++] = 3 + (int)i;
         /* A monitor that has died already has said why. */
-        fd_send(s->sock, &order, sizeof order, fds, n + order.mounts);
-        while (mounts > 0)
-                fd_close(fds[n + (size_t)--mounts]);
+        fd_send(s->sock, &order, sizeof order, fds, n);
+        for (n -= preserved; mounts > 0; mounts--)
+                fd_close(fds[--n]);
         /* It is at work: time to look at every other container. */
         sandbox_sweep(&g->places, g->store);
         return await(s, e);
@@ -224,13 +235,74 @@ int ctr_attach_pair(const struct attach *attach, int pair[2], struct err *e)
         return 0;
 }
 
+/* ---- what it requires, and who is told ---- */
+
+#define REQUIRED_DEPTH 32 /* longer chains than that nobody makes */
+
+static int start_required(struct engine *g, const struct ctr *c, unsigned depth, struct err *e)
+{
+        AUTO_ARENA a = { 0 };
+
+        if (depth == 0)
+                return err_set(e, ERR_INVALID, "too many containers require one another");
+        for (size_t i = 0; i < c->required.n; i++) {
+                struct ctr_state s;
+                struct ctr one;
+
+                if (ctr_find(g, &a, c->required.v[i], &one, e) < 0)
+                        return err_in(e, "what container \"%s\" requires", c->name);
+                if (start_required(g, &one, depth - 1, e) < 0)
+                        return -1;
+                ctr_state(g, &one, &s);
+                if (ctr_is_up(&s) || ctr_start(g, &one, NULL, NULL, e) == 0)
+                        continue;
+                ctr_state(g, &one, &s);
+                if (e->code != ERR_STATE || !ctr_is_up(&s))
+                        return err_in(e, "cannot start container \"%s\", which \"%s\" requires",
+                                      one.name, c->name);
+                err_clear(e); /* another was quicker */
+        }
+        return 0;
+}
+
+int ctr_start_required(struct engine *g, const struct ctr *c, struct err *e)
+{
+        return start_required(g, c, REQUIRED_DEPTH, e);
+}
+
+int ctr_notify(struct engine *g, const struct ctr *c, struct err *e)
+{
+        const struct wire_request q = { .op = WIRE_READY, .timeout_ms = -1, .why = "berth start" };
+        const char *path = getenv("NOTIFY_SOCKET");
+        AUTO_ARENA a = { 0 };
+        struct monitor_config m;
+        struct wire_reply reply;
+        struct ctr_state s;
+
+        if (str_empty(path))
+                return 0;
+        if (ctr_monitor_config(g, &a, c, &m, e) < 0)
+                return -1;
+        if (m.notify == NOTIFY_IGNORE)
+                return 0;
+        ctr_state(g, c, &s);
+        /* One that has ended meanwhile is not ready, and that is no failure to start it. */
+        if (ctr_call(g, c, &q, -1, &reply, &(struct err){ 0 }) < 0 || reply.status < 0)
+                return 0;
+        return sd_notify_send(path, arena_printf(&a, "MAINPID=%d\nREADY=1\n", s.monitor.monitor),
+                              e);
+}
+
 int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach, int *ret_sock,
               struct err *e)
 {
         struct standby standby = { .sock = -1 };
-        AUTO_FD int lock = ctr_lock(g, c, e);
+        AUTO_FD int lock = -1;
         int pair[2] = { -1, -1 }, r;
 
+        if (ctr_start_required(g, c, e) < 0)
+                return -1;
+        lock = ctr_lock(g, c, e);
         if (lock < 0)
                 return -1;
         if (attach && ctr_attach_pair(attach, pair, e) < 0)

@@ -50,6 +50,7 @@ void ctr_record_write(const struct ctr *c, const struct ctr_options *o, const st
         json_put_bool(&w, "autoRemove", c->auto_remove);
         json_put_bool(&w, "passthrough", c->passthrough);
         json_put_bool(&w, "systemd", c->systemd);
+        json_put_strings(&w, "requires", &c->required);
         json_put_str(&w, "network", c->network);
         json_put_str(&w, "slice", c->slice);
         json_put_strings(&w, "commandLine", &o->command_line);
@@ -107,6 +108,7 @@ int ctr_record_read(struct arena *a, const char *text, struct ctr *ret, struct e
         c.image_id = json_str(json_path(j, "image.id"), "");
         take_list(a, json_path(j, "image.layers"), &c.layers);
         take_list(a, json_get(j, "command"), &c.command);
+        take_list(a, json_get(j, "requires"), &c.required);
         c.labels = json_to_key_values(a, json_get(j, "labels"));
         if (json_to_i64(json_get(j, "entrypoint"), &n) && n > 0)
                 c.entrypoint = MIN((size_t)n, c.command.n);
@@ -160,6 +162,7 @@ static struct ctr without_record(struct arena *a, struct ctr c)
                 *texts[i] = arena_strdup(a, *texts[i]);
         keep_list(a, &c.layers);
         keep_list(a, &c.command);
+        keep_list(a, &c.required);
         keep_key_values(a, &c.labels);
         c.record = NULL;
         return c;

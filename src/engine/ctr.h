@@ -57,6 +57,8 @@ struct ctr_options {
         bool auto_remove;
         struct strings command_line; /* ours, for inspect */
         const char *cid_file;        /* the same; or NULL */
+        int64_t preserve_fds;    /* run: descriptors from 3 on that it gets, in its first life */
+        struct strings required; /* containers that are started before it, by name or id */
 };
 
 /* The record. Strings are in an arena. */
@@ -70,9 +72,11 @@ struct ctr {
         const char *user;       /* as the caller or the image has it; "": nobody said */
         struct key_values labels;
         bool tty, open_stdin, auto_remove, systemd;
-        bool passthrough;    /* its streams are those of who starts it */
-        const char *network; /* "none", "host" */
-        const char *slice;   /* systemd's, where its scope is; NULL: systemd has no part */
+        bool passthrough;        /* its streams are those of who starts it */
+        int64_t preserve_fds;    /* as above; in no record */
+        struct strings required; /* ids of containers that are started before it */
+        const char *network;     /* "none", "host" */
+        const char *slice;       /* systemd's, where its scope is; NULL: systemd has no part */
         /* While it is being created; later they are in the record, "mounts" and "secrets". */
         const struct mounts *mounts;
         const struct secret_uses *secrets;
@@ -104,6 +108,11 @@ int ctr_create(struct engine *g, struct arena *a, const struct ctr_options *o, s
  * connection (attach.h) that misses nothing. */
 int ctr_start(struct engine *g, const struct ctr *c, const struct attach *attach, int *ret_sock,
               struct err *e);
+/* Starts those that it requires, and what they require, where they aren't up. */
+int ctr_start_required(struct engine *g, const struct ctr *c, struct err *e);
+/* Tells $NOTIFY_SOCKET, where there is one, that a detached container is ready, once it is (by its
+ * sdnotify mode); its monitor is the main process then. */
+int ctr_notify(struct engine *g, const struct ctr *c, struct err *e);
 /* Both, mounting the root once; with attach signals are the session's then. Where it can't be
  * started, a container that removes itself is
  * removed, another stays, created. */

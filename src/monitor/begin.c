@@ -49,11 +49,11 @@ static int put_in_place(const int *got, size_t n, uint32_t which)
 }
 
 /* Out of the way of those that have places: the last of what has come. */
-static int take_mounts(const int *got, size_t n, int *mounts)
+static int take_away(const int *got, size_t n, int *ret)
 {
         for (size_t i = 0; i < n; i++) {
-                mounts[i] = fcntl(got[i], F_DUPFD_CLOEXEC, 64);
-                if (mounts[i] < 0)
+                ret[i] = fcntl(got[i], F_DUPFD_CLOEXEC, 64);
+                if (ret[i] < 0)
                         return -errno;
                 close(got[i]);
         }
@@ -70,18 +70,23 @@ bool begin_ahead(struct wire_ahead *ret)
         return recv(MONITOR_FD_STARTED, ret, sizeof *ret, 0) == sizeof *ret;
 }
 
-int begin_receive(struct wire_order *ret, int mounts[WIRE_MOUNTS_MAX])
+int begin_receive(struct wire_order *ret, int mounts[WIRE_MOUNTS_MAX],
+                  int preserved[WIRE_PRESERVED_MAX])
 {
-        int got[MONITOR_FD_END + WIRE_MOUNTS_MAX], r;
+        int got[MONITOR_FD_END + WIRE_MOUNTS_MAX + WIRE_PRESERVED_MAX], r;
         size_t n = ARRAY_SIZE(got);
         ssize_t len = fd_recv(MONITOR_FD_STARTED, ret, sizeof *ret, got, &n);
 
         if (len <= 0)
                 return len < 0 ? (int)len : -ENOTCONN;
-        if (len != sizeof *ret || ret->mounts > MIN(n, (size_t)WIRE_MOUNTS_MAX))
+        if (len != sizeof *ret || ret->mounts > WIRE_MOUNTS_MAX ||
+            ret->preserved > WIRE_PRESERVED_MAX || (size_t)ret->mounts + ret->preserved > n)
                 return -EPROTO;
+        n -= ret->preserved;
+        r = take_away(got + n, ret->preserved, preserved);
         n -= ret->mounts;
-        r = take_mounts(got + n, ret->mounts, mounts);
+        if (r == 0)
+                r = take_away(got + n, ret->mounts, mounts);
         return r < 0 ? r : put_in_place(got, n, ret->which);
 }
 

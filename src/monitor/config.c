@@ -23,6 +23,16 @@ const char *const health_action_names[HEALTH_ACTION_MAX + 1] = {
         [HEALTH_STOP] = "stop",
 };
 
+const char *const notify_mode_names[NOTIFY_MODE_MAX + 1] = {
+        [NOTIFY_UNSAID] = "unsaid",   [NOTIFY_CONTAINER] = "container", [NOTIFY_CONMON] = "conmon",
+        [NOTIFY_HEALTHY] = "healthy", [NOTIFY_IGNORE] = "ignore",
+};
+
+bool notify_is_own(enum notify_mode mode)
+{
+        return mode == NOTIFY_UNSAID || mode == NOTIFY_CONTAINER;
+}
+
 enum kind { STRING, BOOL, NUMBER, CHOICE, LIST };
 /* One row a member: writing and reading can't drift apart. */
 struct field {
@@ -57,6 +67,7 @@ static const struct field fields[] = {
         { "healthStartIntervalMs", NUMBER, AT(health.start_interval_ms) },
         { "healthRetries", NUMBER, AT(health.retries) },
         { "healthOnFailure", CHOICE, AT(health.on_failure), health_action_names },
+        { "sdnotify", CHOICE, AT(notify), notify_mode_names },
         { "autoRemove", BOOL, AT(auto_remove) },
         { "onExit", LIST, AT(on_exit) },
 };

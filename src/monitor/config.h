@@ -23,6 +23,19 @@ extern const char *const restart_policy_names[RESTART_POLICY_MAX + 1];
 enum health_action { HEALTH_NONE, HEALTH_KILL, HEALTH_RESTART, HEALTH_STOP, HEALTH_ACTION_MAX };
 extern const char *const health_action_names[HEALTH_ACTION_MAX + 1];
 
+/* Who tells $NOTIFY_SOCKET that it is ready, and when (sd_notify(3)). */
+enum notify_mode {
+        NOTIFY_UNSAID,    /* as container */
+        NOTIFY_CONTAINER, /* when it says so itself, on a socket that it gets */
+        NOTIFY_CONMON,    /* when it runs */
+        NOTIFY_HEALTHY,   /* when it is healthy for the first time */
+        NOTIFY_IGNORE,    /* nobody */
+        NOTIFY_MODE_MAX
+};
+extern const char *const notify_mode_names[NOTIFY_MODE_MAX + 1];
+/* Whether the container gets a socket of its own, where there is a $NOTIFY_SOCKET. */
+bool notify_is_own(enum notify_mode mode);
+
 struct health_config {
         struct strings test; /* a command; none: no health checks */
         int64_t interval_ms, timeout_ms, start_period_ms;
@@ -47,6 +60,7 @@ struct monitor_config {
         enum restart_policy restart;
         int64_t restart_max; /* RESTART_ON_FAILURE: how often; 0: no limit */
         struct health_config health;
+        enum notify_mode notify;
         bool auto_remove;       /* it goes when it ends: no evidence of that is kept */
         struct strings on_exit; /* a command to run once it has ended for good (--rm); or none */
 };

@@ -26,18 +26,21 @@ struct report {
         int32_t pid;
 };
 
-/* The child's descriptor, over which its order comes and its report goes. */
+/* The child's descriptor, over which its order comes and its report goes (with a descriptor of the
+ * container's sd_notify socket, where it has one). */
 #define CHILD_SOCK 3
 
 /* An order: its words, each ended by a NUL; then, in a packet of their own, the descriptors, with
- * letters of "012c" for the standard streams and a console, in this order; "-": none. The words may
- * come long before: what they tell of is read and planned meanwhile, and nothing made yet. */
+ * letters of "012c" for the standard streams and a console, in this order, "-": none; then those
+ * that the container gets. The words may come long before: what they tell of is read and planned
+ * meanwhile, and nothing made yet. */
 enum {
         WORD_CONSOLE, /* "c": one will come; "-": none */
         WORD_ID,
         WORD_BUNDLE,
         WORD_ROOT,
         WORD_PARENT, /* the monitor's pid; an exec's patience */
+        WORD_NOTIFY, /* "1": it gets an sd_notify socket, where there is a $NOTIFY_SOCKET */
         WORD_COMMAND /* and on: an exec's; none: start the container */
 };
 static const char fd_letters[] = "012c";
@@ -46,6 +49,9 @@ enum { FD_CONSOLE = 3, FD_KINDS = 4 };
 struct order {
         struct strings words;
         int fds[FD_KINDS]; /* -1: not given */
+        int preserved[WIRE_PRESERVED_MAX];
+        size_t n_preserved;
+        int sock; /* CHILD_SOCK, or where it had to go */
 };
 
 /* ---- in the child ---- */
@@ -75,15 +81,58 @@ static int take_words(struct arena *a, struct order *o)
 static int take_fds(struct order *o)
 {
         char letters[FD_KINDS + 1] = "";
-        int got[FD_KINDS];
-        size_t ngot = FD_KINDS, at = 0;
+        int got[FD_KINDS + WIRE_PRESERVED_MAX];
+        size_t ngot = ARRAY_SIZE(got), at = 0;
         ssize_t n = fd_recv(CHILD_SOCK, letters, FD_KINDS, got, &ngot);
 
         if (n <= 0)
                 return n < 0 ? (int)n : -ENOTCONN;
         for (size_t i = 0; i < FD_KINDS; i++)
                 o->fds[i] = strchr(letters, fd_letters[i]) && at < ngot ? got[at++] : -1;
+        while (at < ngot && o->n_preserved < WIRE_PRESERVED_MAX)
+                o->preserved[o->n_preserved++] = got[at++];
         return 0;
+}
+
+static int move_away(int *fd)
+{
+        int to = *fd < 0 ? -1 : fcntl(*fd, F_DUPFD_CLOEXEC, 2 * WIRE_PRESERVED_MAX);
+
+        if (*fd >= 0 && to < 0)
+                return -errno;
+        fd_close(*fd);
+        *fd = to;
+        return 0;
+}
+
+/* From 3 on, for the container; what lies there, our socket among it, gives way. */
+static int place_preserved(struct order *o)
+{
+        int r = o->n_preserved ? move_away(&o->sock) : 0;
+
+        for (size_t i = 0; r == 0 && i < FD_KINDS; i++)
+                r = o->n_preserved ? move_away(&o->fds[i]) : 0;
+        for (size_t i = 0; r == 0 && i < o->n_preserved; i++)
+                r = move_away(&o->preserved[i]);
+        for (size_t i = 0; r == 0 && i < o->n_preserved; i++) {
+                if (dup2(o->preserved[i], 3 + (int)i) < 0)
+                        return -errno;
+                close(o->preserved[i]);
+        }
+        return r;
+}
+
+/* How many of the descriptors $LISTEN_FDS counts: only the first life gets any. */
+static uint32_t settle_listen(const struct order *o)
+{
+        const char *text = getenv("LISTEN_FDS");
+        uint32_t listening = 0;
+
+        if (o->n_preserved == 0)
+                unsetenv("LISTEN_FDS");
+        else if (text && str_to_u32(text, &listening) < 0)
+                listening = 0;
+        return MIN(listening, (uint32_t)o->n_preserved);
 }
 
 /* Those that were not given are /dev/null already. */
@@ -103,8 +152,10 @@ static int take_streams(struct order *o, struct err *e)
                 _exit(0);
         if (r < 0)
                 return err_sys(e, r, "cannot take the monitor's order");
-        r = place_streams(o);
-        return r < 0 ? err_sys(e, r, "cannot place the standard streams") : 0;
+        r = place_preserved(o);
+        if (r == 0)
+                r = place_streams(o);
+        return r < 0 ? err_sys(e, r, "cannot place the container's descriptors") : 0;
 }
 
 struct start {
@@ -119,11 +170,12 @@ static int start_ready(void *ctx, struct err *e)
         if (take_streams(s->order, e) < 0)
                 return -1;
         s->options.console_fd = MAX(s->order->fds[FD_CONSOLE], 0);
+        s->options.preserve_fds = (int64_t)s->order->n_preserved - settle_listen(s->order);
         return 0;
 }
 
 static int child_start(const struct runtime *rt, struct order *o, const struct strings *env,
-                       struct report *r)
+                       struct report *r, int *ret_notify)
 {
         struct start s = { .order = o };
         int status;
@@ -137,6 +189,7 @@ static int child_start(const struct runtime *rt, struct order *o, const struct s
                 .detach = true,
                 .no_subreaper = true,
                 .parent = (pid_t)strtol(o->words.v[WORD_PARENT], NULL, 10),
+                .ret_notify = ret_notify,
                 .ready = start_ready,
                 .ready_ctx = &s,
         };
@@ -154,24 +207,29 @@ static int child_exec(const struct runtime *rt, struct order *o, const struct st
                                   .patience_ms = strtoll(o->words.v[WORD_PARENT], NULL, 10) };
         int status;
 
+        unsetenv("LISTEN_FDS");
         return take_streams(o, &r->err) < 0 ? -1 : runtime_exec(rt, &x, &status, &r->err);
 }
 
-static int carry_out(struct arena *a, struct order *o, struct report *r)
+static int carry_out(struct arena *a, struct order *o, struct report *r, int *ret_notify)
 {
         struct runtime rt = { .root = o->words.v[WORD_ROOT] };
         struct strings env;
 
         if (monitor_env_read(a, o->words.v[WORD_BUNDLE], &env, &r->err) < 0)
                 return -1;
-        return (o->words.n > WORD_COMMAND ? child_exec : child_start)(&rt, o, &env, r);
+        if (!str_eq(o->words.v[WORD_NOTIFY], "1"))
+                unsetenv("NOTIFY_SOCKET");
+        return o->words.n > WORD_COMMAND ? child_exec(&rt, o, &env, r)
+                                         : child_start(&rt, o, &env, r, ret_notify);
 }
 
 void life_child(char **argv)
 {
         struct report r = { 0 };
-        struct order o = { 0 };
+        struct order o = { .sock = CHILD_SOCK };
         AUTO_ARENA a = { 0 };
+        int notify = -1;
         int detached = exe_detach(argv), status = take_words(&a, &o);
 
         if (status == -ENOTCONN)
@@ -181,8 +239,8 @@ void life_child(char **argv)
         else if (status < 0)
                 status = err_sys(&r.err, status, "cannot take the monitor's order");
         else
-                status = carry_out(&a, &o, &r);
-        fd_write_all(CHILD_SOCK, &r, sizeof r);
+                status = carry_out(&a, &o, &r, &notify);
+        fd_send(o.sock, &r, sizeof r, &notify, notify >= 0);
         _exit(status < 0);
 }
 
@@ -236,10 +294,10 @@ static int send_words(struct life_spare *c, const struct strings *words, struct 
 }
 
 /* One that has failed by now has told why. */
-static void send_fds(int sock, const int fds[FD_KINDS])
+static void send_fds(int sock, const int fds[FD_KINDS], const struct life_fds *preserved)
 {
         char letters[FD_KINDS];
-        int given[FD_KINDS];
+        int given[FD_KINDS + WIRE_PRESERVED_MAX];
         size_t n = 0;
 
         for (size_t i = 0; i < FD_KINDS; i++)
@@ -247,15 +305,18 @@ static void send_fds(int sock, const int fds[FD_KINDS])
                         letters[n] = fd_letters[i];
                         given[n++] = fds[i];
                 }
-        fd_send(sock, n ? letters : "-", n ? n : 1, given, n);
+        memcpy(given + n, preserved->v, preserved->n * sizeof *given);
+        fd_send(sock, n ? letters : "-", n ? n : 1, given, n + preserved->n);
 }
 
 /* What child_start() is told. */
-static int send_start(struct life_spare *c, bool console, const char *id, const char *bundle,
-                      const char *oci_root, struct err *e)
+static int send_start(struct life_spare *c, bool console, bool notify, const char *id,
+                      const char *bundle, const char *oci_root, struct err *e)
 {
         char self[16];
-        const char *words[] = { console ? "c" : "-", id, bundle, oci_root, self };
+        const char *words[] = {
+                console ? "c" : "-", id, bundle, oci_root, self, notify ? "1" : "0"
+        };
 
         snprintf(self, sizeof self, "%d", getpid());
         return send_words(c, &(struct strings){ words, ARRAY_SIZE(words) }, e);
@@ -263,19 +324,22 @@ static int send_start(struct life_spare *c, bool console, const char *id, const 
 
 void life_ahead(struct life_spare *c, const struct wire_ahead *w)
 {
-        c->told = send_start(c, w->tty, w->id, w->bundle, w->oci_root, &(struct err){ 0 }) == 0;
+        c->told = send_start(c, w->tty, w->notify, w->id, w->bundle, w->oci_root,
+                             &(struct err){ 0 }) == 0;
 }
 
 /* Has the child, which knows what to do, do it with these, and waits for its report. */
-static int run_child(struct life_spare *c, const int fds[FD_KINDS], struct report *ret,
+static int run_child(struct life_spare *c, const int fds[FD_KINDS],
+                     const struct life_fds *preserved, struct report *ret, int *ret_notify,
                      struct err *e)
 {
+        size_t nfds = 1;
         ssize_t n;
         int status;
 
-        send_fds(c->sock, fds);
+        send_fds(c->sock, fds, preserved);
         /* ECONNRESET: it ended without having read that; what it said of it comes next. */
-        while ((n = read(c->sock, ret, sizeof *ret)) < 0 && (errno == EINTR || errno == ECONNRESET))
+        while ((n = fd_recv(c->sock, ret, sizeof *ret, ret_notify, &nfds)) == -ECONNRESET)
                 ;
         c->sock = fd_close(c->sock);
         c->told = false;
@@ -297,7 +361,9 @@ static int tell_child(struct life_spare *c, const struct monitor_config *m, cons
 {
         if (c->sock < 0 && life_ready(c, program, e) < 0)
                 return -1;
-        return c->told ? 0 : send_start(c, m->tty, m->id, m->bundle, m->oci_root, e);
+        return c->told ? 0
+                       : send_start(c, m->tty, notify_is_own(m->notify), m->id, m->bundle,
+                                    m->oci_root, e);
 }
 
 /* Both ends of the streams of one container. */
@@ -408,19 +474,20 @@ static int learn(struct life *l, const struct monitor_config *c, pid_t pid, stru
         return 0;
 }
 
-int life_start(struct life *l, const struct monitor_config *c, struct streams *s,
-               const char *program, struct err *e)
+int life_start(struct life *l, const struct monitor_config *c, const struct life_fds *preserved,
+               struct streams *s, const char *program, struct err *e)
 {
         struct report report = { 0 };
         struct ends x;
-        int r = -1;
+        int r = -1, notify = -1;
 
         l->pidfd = -1;
         if (ends_make(&x, c, e) == 0 && tell_child(&l->spare, c, program, e) == 0 &&
             run_child(&l->spare, (int[]){ x.theirs[0], x.theirs[1], x.theirs[2], x.console[1] },
-                      &report, e) == 0 &&
+                      preserved, &report, &notify, e) == 0 &&
             (!c->tty || take_console(&x, e) == 0) && learn(l, c, report.pid, e) == 0) {
                 hand_over(&x, s, c->tty);
+                l->notify = TAKE_FD(notify);
                 r = 0;
         } else {
                 struct err ignored;
@@ -430,6 +497,7 @@ int life_start(struct life *l, const struct monitor_config *c, struct streams *s
                 if (report.pid > 0)
                         waitpid(report.pid, NULL, WNOHANG);
         }
+        fd_close(notify);
         ends_close(&x);
         return r;
 }
@@ -444,6 +512,7 @@ int life_clean(const struct monitor_config *c, struct err *e)
 int life_end(struct life *l, const struct monitor_config *c, struct err *e)
 {
         l->pidfd = fd_close(l->pidfd);
+        l->notify = fd_close(l->notify);
         l->pid = 0;
         arena_done(&l->arena);
         l->arena = (struct arena){ 0 };
@@ -455,7 +524,7 @@ int life_exec(const struct monitor_config *c, const struct strings *command, int
               int64_t patience_ms, const char *program, struct life_spare *ret, struct err *e)
 {
         char patience[24];
-        const char *head[] = { "-", c->id, c->bundle, c->oci_root, patience };
+        const char *head[] = { "-", c->id, c->bundle, c->oci_root, patience, "0" };
         AUTO_ARENA a = { 0 };
         struct strings words = { arena_array(&a, const char *, ARRAY_SIZE(head) + command->n), 0 };
 
@@ -468,7 +537,7 @@ int life_exec(const struct monitor_config *c, const struct strings *command, int
         if (life_ready(ret, program, e) < 0)
                 return -1;
         if (send_words(ret, &words, e) == 0) {
-                send_fds(ret->sock, (int[]){ -1, out, out, -1 });
+                send_fds(ret->sock, (int[]){ -1, out, out, -1 }, &(struct life_fds){ 0 });
                 return 0;
         }
         ret->sock = fd_close(ret->sock); /* it ends where no order comes */

@@ -31,6 +31,7 @@ struct life {
         pid_t pid;
         uint64_t pid_start;
         int pidfd;          /* -1: nothing runs */
+        int notify;         /* its sd_notify socket, where it has one; or -1 */
         struct arena arena; /* of cgroup */
         struct cgroup cgroup;
         char cgroup_path[512]; /* as the kernel's log names it */
@@ -44,10 +45,15 @@ struct life {
 int life_ready(struct life_spare *c, const char *program, struct err *e);
 /* Tells it what it is going to start, so that it can read and plan that meanwhile. */
 void life_ahead(struct life_spare *c, const struct wire_ahead *w);
+/* Descriptors for the container, from 3 on. */
+struct life_fds {
+        const int *v;
+        size_t n;
+};
 /* Makes pipes or terminal, starts the container, waits until it runs (or has failed: then nothing
  * is left). The ends of its streams are put into s. program: as above. */
-int life_start(struct life *l, const struct monitor_config *c, struct streams *s,
-               const char *program, struct err *e);
+int life_start(struct life *l, const struct monitor_config *c, const struct life_fds *preserved,
+               struct streams *s, const char *program, struct err *e);
 /* The runtime's child, entered by fork, or again by main where argv[1] is LIFE_CHILD. Never
  * returns. */
 _Noreturn void life_child(char **argv);

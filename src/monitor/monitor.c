@@ -29,6 +29,7 @@
 #include "monitor/log-journald.h"
 #include "monitor/state.h"
 #include "oci/runtime.h"
+#include "oci/sd-notify.h"
 
 #define NEVER INT64_MAX
 #define RESTART_DELAY_MS 100 /* doubled at each quick death, as docker does */
@@ -40,9 +41,10 @@ enum phase { PHASE_RUNNING, PHASE_DRAINING, PHASE_WAITING, PHASE_DONE };
 
 struct monitor {
         const char *program;
-        struct wire_order order;     /* which descriptors it was given */
-        int mounts[WIRE_MOUNTS_MAX]; /* until they are attached */
-        struct arena arena;          /* of the configuration */
+        struct wire_order order;           /* which descriptors it was given */
+        int mounts[WIRE_MOUNTS_MAX];       /* until they are attached */
+        int preserved[WIRE_PRESERVED_MAX]; /* until the first life has begun */
+        struct arena arena;                /* of the configuration */
         struct monitor_config config;
         int signals, listener;
         int state_held; /* state.json, locked */
@@ -58,6 +60,7 @@ struct monitor {
         int64_t start_at; /* the next life; NEVER */
         int64_t sample_at;
         unsigned quick_deaths;
+        bool ready;   /* this life, as config.notify says */
         bool stop;    /* asked for: no restart */
         bool restart; /* asked for: start again at once */
         int attended; /* a connection to who started it and was told of its end: who does what is
@@ -126,6 +129,42 @@ static void begin_stop(struct monitor *m, int sig, int64_t timeout_ms)
         m->kill_at = clock_ms() + (timeout_ms < 0 ? m->config.stop_timeout_ms : timeout_ms);
 }
 
+/* ---- readiness ---- */
+
+static void become_ready(struct monitor *m)
+{
+        m->ready = true;
+        streams_reply_all(&m->streams, WIRE_READY, &(struct wire_reply){ 0 });
+}
+
+/* Whom nothing tells that it is ready, is ready when it runs. */
+static bool is_ready_at_once(const struct monitor *m)
+{
+        switch (m->config.notify) {
+        case NOTIFY_UNSAID:
+        case NOTIFY_CONTAINER:
+                return m->life.notify < 0;
+        case NOTIFY_HEALTHY:
+                return m->config.health.test.n == 0;
+        default:
+                return true;
+        }
+}
+
+/* All that the container says is taken, for its socket must not become full. */
+static void take_notices(struct monitor *m)
+{
+        char text[4096 + 1];
+        AUTO_BUF rest = { 0 };
+        ssize_t n;
+
+        while ((n = recv(m->life.notify, text, sizeof text - 1, MSG_DONTWAIT)) >= 0) {
+                text[n] = 0;
+                if (!m->ready && sd_notify_read(text, false, &rest))
+                        become_ready(m);
+        }
+}
+
 /* ---- lives ---- */
 
 static void life_began(struct monitor *m)
@@ -150,6 +189,9 @@ static void life_began(struct monitor *m)
         m->state.error[0] = 0;
         m->state.health = m->config.health.test.n ? HEALTH_BEGINNING : HEALTH_OFF;
         m->state.health_failures = 0;
+        m->ready = is_ready_at_once(m);
+        if (m->ready)
+                become_ready(m);
         save_state(m); /* M2 */
         evidence_place(&m->evidence, MONITOR_FD_BUNDLE);
         tell(m, "start", NULL, 0);
@@ -214,7 +256,8 @@ static void start_again(struct monitor *m)
                 m->state.restarts++;
         m->state.started_ns = clock_now_ns(); /* no exit record is of this life */
         save_state(m);
-        if (life_start(&m->life, &m->config, &m->streams, m->program, &e) == 0) {
+        if (life_start(&m->life, &m->config, &(struct life_fds){ 0 }, &m->streams, m->program,
+                       &e) == 0) {
                 life_began(m);
         } else {
                 failed_to_start(m, &e);
@@ -260,6 +303,9 @@ static void announce_exit(struct monitor *m, int exit_code)
         tell(m, "die", attributes, ARRAY_SIZE(attributes));
         streams_reply_all(&m->streams, WIRE_WAIT, &reply); /* M3 */
         streams_reply_all(&m->streams, WIRE_STOP, &reply);
+        reply.status = -ECANCELED;
+        if (m->phase == PHASE_DONE)
+                streams_reply_all(&m->streams, WIRE_READY, &reply);
 }
 
 static void end_life(struct monitor *m)
@@ -365,6 +411,10 @@ static void on_request(void *ctx, struct streams_client *c, const struct wire_re
                 return; /* answered when it has happened */
         case WIRE_WAIT:
                 return;
+        case WIRE_READY:
+                if (!m->ready)
+                        return;
+                break;
         case WIRE_SIGNAL:
                 asked_by(m, who.pid, who.uid, sig, q->why);
                 reply.status = pass_signal(m, q->signal);
@@ -399,6 +449,8 @@ static void health_changed(struct monitor *m)
 
         save_state(m);
         tell(m, "health_status", attributes, 1);
+        if (m->state.health == HEALTH_GOOD && m->config.notify == NOTIFY_HEALTHY && !m->ready)
+                become_ready(m);
         if (m->state.health != HEALTH_BAD || m->config.health.on_failure == HEALTH_NONE)
                 return;
         m->stop = m->config.health.on_failure == HEALTH_STOP;
@@ -525,7 +577,7 @@ static int due(const struct monitor *m, int64_t now)
 
 static void loop_once(struct monitor *m)
 {
-        enum { SIGNALS, INIT, LISTENER, HEALTH, STARTER, FIRST };
+        enum { SIGNALS, INIT, LISTENER, HEALTH, STARTER, NOTIFY, FIRST };
         struct pollfd p[FIRST + STREAMS_SLOTS];
         int64_t now = clock_ms();
         int fd;
@@ -535,6 +587,7 @@ static void loop_once(struct monitor *m)
         p[LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
         p[HEALTH] = (struct pollfd){ m->health.output, POLLIN, 0 };
         p[STARTER] = (struct pollfd){ m->health.starter.sock, POLLIN, 0 };
+        p[NOTIFY] = (struct pollfd){ m->life.notify, POLLIN, 0 };
         streams_poll(&m->streams, p + FIRST);
         if (poll(p, ARRAY_SIZE(p), due(m, now)) < 0 && errno != EINTR)
                 return;
@@ -544,6 +597,8 @@ static void loop_once(struct monitor *m)
                 health_output(&m->health);
         if (p[STARTER].revents && health_started(&m->health))
                 health_ended(m, STATUS_NOT_FOUND);
+        if (p[NOTIFY].revents)
+                take_notices(m);
         if (p[INIT].revents)
                 see_exit(m);
         if (p[SIGNALS].revents)
@@ -660,10 +715,17 @@ static int set_up(struct monitor *m, struct err *e)
 /* A container left over by a monitor that died is in the way of the new one. */
 static int first_life(struct monitor *m, struct err *e)
 {
+        const struct life_fds preserved = { m->preserved, m->order.preserved };
+        int r;
+
         if (life_clean(&m->config, e) < 0)
                 return -1;
         evidence_lost(&m->evidence, MONITOR_FD_BUNDLE);
-        return life_start(&m->life, &m->config, &m->streams, m->program, e);
+        r = life_start(&m->life, &m->config, &preserved, &m->streams, m->program, e);
+        /* The container's alone: who waits for a pipe's end waits for it, not for us. */
+        for (uint32_t i = 0; i < m->order.preserved; i++)
+                close(m->preserved[i]);
+        return r;
 }
 
 static void tell_starter(const struct err *e, pid_t pid)
@@ -744,6 +806,7 @@ int monitor_run(const char *program)
         m.listener = m.signals = m.health.output = m.evidence.kmsg = m.life.pidfd = -1;
         m.life.spare.sock = m.health.starter.sock = m.state_held = m.attended = -1;
         m.start_at = m.kill_at = m.held_at = NEVER;
+        m.life.notify = -1;
         streams_init(&m.streams);
         if (get_ready(&m, &e) < 0) {
                 tell_starter(&e, 0);
@@ -751,7 +814,7 @@ int monitor_run(const char *program)
         }
         if (begin_ahead(&ahead))
                 life_ahead(&m.life.spare, &ahead);
-        r = begin_receive(&m.order, m.mounts);
+        r = begin_receive(&m.order, m.mounts, m.preserved);
         if (r == -ENOTCONN)
                 return 0;
         if (r < 0)
@@ -771,5 +834,5 @@ int monitor_run(const char *program)
         log_file_close(&m.streams.log);
         evidence_done(&m.evidence);
         finish(&m);
-        return 0;
+        return m.state.exit_code; /* for a service manager whose main process we are */
 }

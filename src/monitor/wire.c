@@ -65,9 +65,10 @@ int wire_no_answer(int sys, struct err *e)
                            "`berth rm -f` works");
 }
 
-void wire_send_ahead(int sock, bool tty, const char *id, const char *bundle, const char *oci_root)
+void wire_send_ahead(int sock, bool tty, bool notify, const char *id, const char *bundle,
+                     const char *oci_root)
 {
-        struct wire_ahead w = { .tty = tty };
+        struct wire_ahead w = { .tty = tty, .notify = notify };
 
         if (strlen(id) >= sizeof w.id || strlen(bundle) >= sizeof w.bundle ||
             strlen(oci_root) >= sizeof w.oci_root)

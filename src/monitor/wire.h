@@ -10,7 +10,8 @@
  *                keeps its connection until it has done what is to be done at the end. It may leave
  *                the last of a removal to the monitor: WIRE_REST, with the container's directory,
  *                locked.
- *   others       one struct wire_reply, at once, or (WIRE_STOP, WIRE_WAIT) when it has happened.
+ *   others       one struct wire_reply, at once, or (WIRE_STOP, WIRE_WAIT, WIRE_READY) when it has
+ *                happened.
  *
  * Only root and the container's owner can open the directory; the kernel tells who asks
  * (SO_PEERCRED), which is what the evidence says of it. */
@@ -29,7 +30,8 @@ enum wire_op {
         WIRE_REOPEN,  /* the log */
         WIRE_HEALTH,  /* run the health check now */
         WIRE_RESTART, /* stop, then start again, by this same monitor */
-        WIRE_RELOAD   /* monitor.json has changed: name, restart policy */
+        WIRE_RELOAD,  /* monitor.json has changed: name, restart policy */
+        WIRE_READY    /* once it is ready, by its sdnotify mode; -ECANCELED: it has ended before */
 };
 enum wire_attach_flags {
         WIRE_WITH_STDIN = 1,
@@ -67,13 +69,15 @@ struct wire_size {
  * it, 1 << each. */
 struct wire_order {
         uint32_t which;
-        uint32_t mounts; /* further descriptors: detached mounts for mounts/0, mounts/1, ... */
+        uint32_t mounts;    /* further descriptors: detached mounts for mounts/0, mounts/1, ... */
+        uint32_t preserved; /* and further ones: those that the first life gets, from 3 on */
 };
 #define WIRE_MOUNTS_MAX 8
+#define WIRE_PRESERVED_MAX 32
 /* What may come before that: what is going to be started. Its config.json is there already. */
 struct wire_ahead {
         uint32_t which; /* 0, which no order has */
-        bool tty;
+        bool tty, notify;
         char id[128], bundle[512], oci_root[512]; /* longer ones are not told ahead */
 };
 /* What the monitor tells who started it, over the socket it was given: once, when the container
@@ -83,7 +87,8 @@ struct wire_started {
         int32_t pid;
 };
 
-void wire_send_ahead(int sock, bool tty, const char *id, const char *bundle, const char *oci_root);
+void wire_send_ahead(int sock, bool tty, bool notify, const char *id, const char *bundle,
+                     const char *oci_root);
 
 /* Connects to the monitor of the container whose run directory this is. A descriptor or -errno:
  * -ENOENT and -ECONNREFUSED, there is none. */

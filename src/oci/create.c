@@ -397,6 +397,8 @@ static int run_up(struct creation *c, struct foreground *f, int *ret_status, str
                 notify = sd_notify_listen(&c->container, e);
                 if (notify < 0)
                         return -1;
+                if (c->o->ret_notify)
+                        *c->o->ret_notify = TAKE_FD(notify);
         }
         if (foreground_console(f, e) < 0 || launch_release(&c->launch, e) < 0 ||
             run_poststart(c->rt, &c->container, &c->spec, e) < 0 || relay_notify(c, notify, e) < 0)
@@ -426,9 +428,9 @@ int runtime_run(const struct runtime *rt, const struct create_options *o, int *r
         int r = -1;
 
         creation_init(&c, rt, o);
-        if (runtime_preserve_fds(o->preserve_fds, &c.launch.preserve_fds, e) < 0 ||
-            creation_load(&c, o->detach, e) < 0 || launch_filter(&c.launch, e) < 0 ||
+        if (creation_load(&c, o->detach, e) < 0 || launch_filter(&c.launch, e) < 0 ||
             (o->ready && o->ready(o->ready_ctx, e) < 0) ||
+            runtime_preserve_fds(o->preserve_fds, &c.launch.preserve_fds, e) < 0 ||
             creation_open_console(&c, &f.console_sock, e) < 0 ||
             container_make(rt->root, o->id, &c.container, e) < 0)
                 goto out;

@@ -88,6 +88,14 @@ int runtime_pidfd_send(const char *path, int pidfd, struct err *e)
         return r < 0 ? err_sys(e, r, "cannot send the pidfd to \"%s\"", path) : 0;
 }
 
+/* What a program inherits is never close-on-exec, and what we have opened always is. */
+static bool is_given(int fd)
+{
+        int flags = fcntl(fd, F_GETFD);
+
+        return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
 int runtime_preserve_fds(int64_t given, unsigned *ret, struct err *e)
 {
         const char *listen = getenv("LISTEN_FDS");
@@ -99,10 +107,12 @@ int runtime_preserve_fds(int64_t given, unsigned *ret, struct err *e)
         if (listen && str_to_u32(listen, &more) < 0)
                 more = 0;
         for (unsigned i = 0; i < (unsigned)given; i++)
-                if (fcntl((int)(3 + i), F_GETFD) < 0)
+                if (!is_given((int)(3 + i)))
                         return err_set(e, ERR_INVALID,
                                        "--preserve-fds: descriptor %u does not exist", 3 + i);
-        *ret = (unsigned)given + MIN(more, 65536u);
+        *ret = (unsigned)given;
+        for (uint32_t i = 0; i < more && is_given((int)*ret + 3); i++)
+                ++*ret;
         return 0;
 }
 

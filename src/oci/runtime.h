@@ -44,10 +44,12 @@ struct create_options {
         pid_t parent;   /* run: for whom; where it has died, nothing is made; 0: for nobody */
         bool keep;      /* run: don't delete at the end */
         /* run: called when all is planned and nothing made yet; may be NULL. What the plan does not
-         * need, console_fd and the standard streams, is in place when it returns 0. */
+         * need (console_fd, standard streams, what is preserved) is in place when it returns 0. */
         int (*ready)(void *ctx, struct err *e);
         void *ready_ctx;
         int64_t preserve_fds;
+        int *ret_notify; /* run, with $NOTIFY_SOCKET: the caller waits for READY=1 on this socket of
+                            the container's, instead of us (sd-notify.h); NULL: as usual */
 };
 int runtime_create(const struct runtime *rt, const struct create_options *o, struct err *e);
 /* *ret_status: the container's exit status, 128 + n after signal n; 0 with detach. */
@@ -135,5 +137,5 @@ int runtime_pid_file(const char *path, pid_t pid, struct err *e);
 int runtime_pidfd_send(const char *path, int pidfd, struct err *e);
 /* Connects to a unix socket. A descriptor, or -1. */
 int runtime_connect(const char *what, const char *path, struct err *e);
-/* Whether fds 3 to 3 + n - 1 are open, as --preserve-fds says; adds $LISTEN_FDS. */
+/* Whether fds 3 to 3 + n - 1 were given to us, as --preserve-fds says; adds $LISTEN_FDS. */
 int runtime_preserve_fds(int64_t given, unsigned *ret, struct err *e);

@@ -77,6 +77,15 @@ static int connect_host(const char *path)
         return TAKE_FD(sock);
 }
 
+int sd_notify_send(const char *path, const char *text, struct err *e)
+{
+        AUTO_FD int host = connect_host(path);
+
+        if (host < 0 || send(host, text, strlen(text), MSG_NOSIGNAL) < 0)
+                return err_sys(e, errno, "cannot tell $NOTIFY_SOCKET \"%s\"", path);
+        return 0;
+}
+
 bool sd_notify_read(const char *text, bool all, struct buf *to)
 {
         bool ready = false;

@@ -23,6 +23,8 @@ int sd_notify_listen(struct container *c, struct err *e);
  * manager should hear: pids inside mean nothing outside, so MAINPID is not among them; without all
  * READY=1 alone. Pure, and fuzzed. */
 bool sd_notify_read(const char *text, bool all, struct buf *to);
+/* Tells $NOTIFY_SOCKET, whose value path is. */
+int sd_notify_send(const char *path, const char *text, struct err *e);
 /* Forwards READY=1 (with MAINPID) to the host's socket, until ready or init (pidfd) has gone; with
  * all, goes on forwarding other messages until then. */
 int sd_notify_relay(struct container *c, int sock, int pidfd, bool all, struct err *e);

@@ -19,7 +19,7 @@ ATTACH, STOP, WAIT, SIGNAL, REOPEN, HEALTH, RESTART = range(1, 8)
 STDIN, STDOUT, STDERR, PRIMARY = 1, 2, 4, 8
 REQUEST = struct.Struct("=IIi4xq64s")
 REPLY = struct.Struct("=iiBB2x")
-AHEAD = struct.Struct("=I?128s512s512s3x")
+AHEAD = struct.Struct("=I??128s512s512s2x")
 ORDER = 1 << 4 | 1 << 5 | 1 << 6  # monitor/monitor.h: the three directories
 
 
@@ -134,9 +134,9 @@ class Monitored:
         self.process = subprocess.Popen([MONITOR], stdin=subprocess.DEVNULL, preexec_fn=place, close_fds=False)
         theirs.close()
         if ahead:
-            ours.send(AHEAD.pack(0, bool(self.monitor.get("tty")), self.id.encode(), str(self.dir).encode(),
+            ours.send(AHEAD.pack(0, bool(self.monitor.get("tty")), True, self.id.encode(), str(self.dir).encode(),
                                  self.oci_root.encode()))
-        socket.send_fds(ours, [struct.pack("=II", ORDER, 0)], fds)
+        socket.send_fds(ours, [struct.pack("=III", ORDER, 0, 0)], fds)
         for fd in fds:
             os.close(fd)
         ours.settimeout(20)
@@ -170,9 +170,11 @@ class Monitored:
         return json.loads((self.run_dir / "state.json").read_text())
 
     def ended(self, timeout=20):
-        """Waits for the monitor's own end; returns the last state."""
-        assert self.process.wait(timeout) == 0
-        return self.state()
+        """Waits for the monitor's own end, which is as its container's; returns the last state."""
+        status = self.process.wait(timeout)
+        state = self.state()
+        assert status == state["exitCode"]
+        return state
 
     def exits(self):
         return [json.loads(p.read_text()) for p in

@@ -100,7 +100,7 @@ static int start_one(struct engine *g, const struct ctr *c, void *args, struct e
         if (ctr_is_up(&s))
                 return 0; /* as docker: it is what was asked for */
         if (ctr_start(g, c, NULL, NULL, e) == 0)
-                return 0;
+                return ctr_notify(g, c, e);
         ctr_state(g, c, &s);
         if (e->code != ERR_STATE || !ctr_is_up(&s))
                 return err_in(e, "cannot start container \"%s\"", c->name);

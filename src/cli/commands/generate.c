@@ -139,8 +139,9 @@ static void put_unit(struct ctx *c, const struct ctr *ctr, const struct monitor_
         put_lines("Requires", &args->requires, out);
         buf_printf(out,
                    "\n[Service]\n"
-                   "Type=exec\n"
+                   "Type=%s\n"
                    "Restart=%s\n",
+                   m->notify == NOTIFY_UNSAID || m->notify == NOTIFY_IGNORE ? "exec" : "notify",
                    args->policy ? args->policy : "on-failure");
         for (size_t i = 0; i < args->env.n; i++) {
                 buf_puts(out, "Environment=");
@@ -213,9 +214,11 @@ const struct command cmd_generate_systemd = {
         .name = "generate systemd",
         .usage = "CONTAINER",
         .help = "Print a systemd unit that runs a container",
-        .about = "The service is `berth start --attach` of a container that exists: systemd has "
-                 "its exit status and its output, and stops it by `berth stop`. The container's "
-                 "own restart policy should be no, for systemd restarts it.",
+        .about =
+                "The service is `berth start --attach` of a container that exists: systemd has "
+                "its exit status and its output, and stops it by `berth stop`; where the container "
+                "has a --sdnotify, it is Type=notify. The container's "
+                "own restart policy should be no, for systemd restarts it.",
         .opts = opts,
         .min = 1,
         .max = 1,

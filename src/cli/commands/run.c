@@ -183,6 +183,8 @@ static int run_ctr(struct ctx *c, struct engine *g, const struct run_args *args,
         if (write_cidfile(args->cidfile, ctr.id, e) < 0)
                 return -1;
         if (args->detach) {
+                if (ctr_notify(g, &ctr, e) < 0)
+                        return failed(c, e);
                 print_id(&ctr);
                 return 0;
         }
@@ -230,6 +232,9 @@ static int create(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         if (args->detach)
                 return err_set(e, ERR_INVALID,
                                "create never starts a container: --detach is run's");
+        if (args->preserve_fds)
+                return err_set(e, ERR_INVALID,
+                               "create never starts a container: --preserve-fds is run's");
         if (run_args_take(c, args, argc, argv, &o, e) < 0)
                 return -1;
         if (!o.box.image || args->plan)
