@@ -467,11 +467,11 @@ static void take_gpus(struct ctx *c, const struct run_args *args, struct sandbox
         if (args->gpus.n == 0)
                 return;
         for (size_t i = 0; i < s->devices.n; i++)
-                settings_push(&c->arena, &all, s->devices.v[i]);
+                strings_add(&c->arena, &all, s->devices.v[i]);
         for (size_t i = 0; i < args->gpus.n; i++) {
                 const char *id = str_after(args->gpus.v[i], "device=");
 
-                settings_push(
+                strings_add(
                         &c->arena, &all,
                         arena_printf(&c->arena, "nvidia.com/gpu=%s", id ? id : args->gpus.v[i]));
         }
@@ -525,9 +525,9 @@ static int take_health_command(struct ctx *c, const char *text, struct strings *
         struct json j;
 
         if (*text != '[') {
-                settings_push(&c->arena, ret, "/bin/sh");
-                settings_push(&c->arena, ret, "-c");
-                settings_push(&c->arena, ret, text);
+                strings_add(&c->arena, ret, "/bin/sh");
+                strings_add(&c->arena, ret, "-c");
+                strings_add(&c->arena, ret, text);
                 return 0;
         }
         if (json_parse(&c->arena, text, strlen(text), NULL, &j, NULL) < 0)
@@ -540,7 +540,7 @@ static int take_health_command(struct ctx *c, const char *text, struct strings *
                                        "--health-cmd: \"%s\" holds more than strings", text);
                 /* As in an image's configuration. */
                 if (i > 0 || (!str_eq(word, "CMD") && !str_eq(word, "NONE")))
-                        settings_push(&c->arena, ret, word);
+                        strings_add(&c->arena, ret, word);
         }
         return 0;
 }
@@ -605,7 +605,7 @@ static int read_label_file(struct arena *a, const char *path, struct strings *to
         if (r < 0)
                 return err_sys(e, r, "--label-file: cannot read \"%s\"", path);
         for (at = text; settings_line(a, &at, &label);)
-                settings_push(a, to, label);
+                strings_add(a, to, label);
         return 0;
 }
 
@@ -618,7 +618,7 @@ static int take_labels(struct ctx *c, const struct run_args *args, struct ctr_op
                 if (read_label_file(&c->arena, args->label_files.v[i], &all, e) < 0)
                         return -1;
         for (size_t i = 0; i < args->labels.n; i++)
-                settings_push(&c->arena, &all, args->labels.v[i]);
+                strings_add(&c->arena, &all, args->labels.v[i]);
         o->labels = key_values_of(&c->arena, &all);
         return 0;
 }
@@ -656,8 +656,8 @@ static void take_required(struct ctx *c, const struct run_args *args, struct ctr
         for (size_t i = 0; i < args->required.n; i++)
                 for (at = args->required.v[i]; str_next(&at, ',', &name, &len);)
                         if (len)
-                                settings_push(&c->arena, &o->required,
-                                              arena_strndup(&c->arena, name, len));
+                                strings_add(&c->arena, &o->required,
+                                            arena_strndup(&c->arena, name, len));
 }
 
 static int take_life(struct ctx *c, const struct run_args *args, struct ctr_options *o,
@@ -749,7 +749,7 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
                                           .personality = args->personality } };
 
         for (char **word = c->argv; *word; word++)
-                settings_push(&c->arena, &o.command_line, *word);
+                strings_add(&c->arena, &o.command_line, *word);
         if (take_root(args, &o.box, argc, argv, e) < 0 || take_image(c, args, &o.box, e) < 0 ||
             (args->cpus && parse_cpus(args->cpus, &o.box.cpus_milli, e) < 0) ||
             take_namespaces(c, args, &o.box, e) < 0 || take_life(c, args, &o, e) < 0)

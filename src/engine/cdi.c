@@ -45,7 +45,7 @@ static bool is_list(const struct json *j)
 static void take_strings(struct arena *a, const struct json *j, struct strings *ret)
 {
         for (uint32_t i = 0; is_list(j) && i < j->n; i++)
-                settings_push(a, ret, json_str(&j->items[i], ""));
+                strings_add(a, ret, json_str(&j->items[i], ""));
 }
 
 /* ---- containerEdits ---- */
@@ -89,7 +89,7 @@ static int edit_mount(struct cdi *c, const struct json *j, struct err *e)
         if (!host || !inside || inside[0] != '/')
                 return err_set(e, ERR_INVALID, "a mount without hostPath and containerPath");
         take_strings(c->a, json_get(j, "options"), &options);
-        settings_push(c->a, &options, NULL);
+        strings_add(c->a, &options, NULL);
         mounts_bind(c->a, c->m, host, inside, options.v);
         return 0;
 }

@@ -64,7 +64,7 @@ int ctr_mount_points(const struct engine *g, struct arena *a, const struct ctr *
         for (uint32_t i = 0; mounts && mounts->type == JSON_ARRAY && i < mounts->n; i++) {
                 const char *path = json_str(json_get(&mounts->items[i], "destination"), "/");
 
-                settings_push(a, ret, path + strspn(path, "/"));
+                strings_add(a, ret, path + strspn(path, "/"));
         }
         return 0;
 }
@@ -224,7 +224,7 @@ static void compare(struct differ *d, const char *path, const struct stat *up)
         else if (!S_ISDIR(up->st_mode) || !S_ISDIR(low.st_mode) || !same_dir(d, path, &low, up))
                 add(d, 'C', path);
         if (S_ISDIR(up->st_mode))
-                settings_push(d->a, &d->todo, path);
+                strings_add(d->a, &d->todo, path);
         if (S_ISDIR(up->st_mode) && there && S_ISDIR(low.st_mode))
                 compare_opaque(d, path);
 }
@@ -269,7 +269,7 @@ int ctr_differences(struct engine *g, struct arena *a, const struct ctr *c, stru
         int r = differ_open(g, c, &d, e);
 
         if (r == 0)
-                settings_push(a, &d.todo, "");
+                strings_add(a, &d.todo, "");
         while (r == 0 && d.todo.n)
                 r = walk_one(&d, d.todo.v[--d.todo.n]);
         if (r == 0)

@@ -74,9 +74,9 @@ static int fill_ctr(struct run *r, struct err *e)
         c->ctr.image_digest = arena_strdup(c->a, r->image.digest);
         c->ctr.image_id = arena_strdup(c->a, r->image.id);
         for (size_t i = 0; i < r->image.layers.n; i++)
-                settings_push(c->a, &c->ctr.layers, arena_strdup(c->a, r->image.layers.v[i]));
+                strings_add(c->a, &c->ctr.layers, arena_strdup(c->a, r->image.layers.v[i]));
         for (size_t i = 0; i < r->settings.args.n; i++)
-                settings_push(c->a, &c->ctr.command, arena_strdup(c->a, r->settings.args.v[i]));
+                strings_add(c->a, &c->ctr.command, arena_strdup(c->a, r->settings.args.v[i]));
         c->ctr.entrypoint = entrypoint_words(r);
         c->ctr.user = arena_strdup(c->a, r->s->user ? r->s->user : or_empty(r->config.user));
         return 0;
@@ -187,11 +187,11 @@ static void take_health(struct creation *c, struct monitor_config *m)
                                      .retries = image->health_retries,
                                      .on_failure = m->health.on_failure };
         if (str_eq(test->v[0], "CMD-SHELL")) {
-                settings_push(a, &h->test, "/bin/sh");
-                settings_push(a, &h->test, "-c");
+                strings_add(a, &h->test, "/bin/sh");
+                strings_add(a, &h->test, "-c");
         }
         for (size_t i = 1; i < test->n; i++)
-                settings_push(a, &h->test, test->v[i]);
+                strings_add(a, &h->test, test->v[i]);
 }
 
 static void health_defaults(struct health_config *h)
@@ -284,7 +284,7 @@ static int write_monitor_config(struct run *r, struct err *e)
         if (sig < 0 || (m.log_tag && expand_tag(c, &m.log_tag, e) < 0))
                 return -1;
         if (m.on_exit.n) /* a command that takes the id last */
-                settings_push(&r->arena, &m.on_exit, c->ctr.id);
+                strings_add(&r->arena, &m.on_exit, c->ctr.id);
         m.id = c->ctr.id;
         m.name = c->ctr.name;
         m.bundle = r->workspace.path;
@@ -384,7 +384,7 @@ static int find_required(struct run *r, struct err *e)
 
                 if (ctr_find(c->g, c->a, c->o->required.v[i], &one, e) < 0)
                         return err_in(e, "--requires");
-                settings_push(c->a, &c->ctr.required, one.id);
+                strings_add(c->a, &c->ctr.required, one.id);
         }
         return c->standby ? ctr_start_required(c->g, &c->ctr, e) : 0;
 }

@@ -36,9 +36,9 @@ static void copy_options(struct taking *t, const struct json *j, struct mount_ro
 
         row->read_only = t->read_only || !json_is_true(json_get(j, "rw"));
         for (uint32_t i = 0; list && list->type == JSON_ARRAY && i < list->n; i++)
-                settings_push(t->a, &row->options, json_str(&list->items[i], ""));
+                strings_add(t->a, &row->options, json_str(&list->items[i], ""));
         if (t->read_only && json_is_true(json_get(j, "rw")))
-                settings_push(t->a, &row->options, "rro");
+                strings_add(t->a, &row->options, "rro");
 }
 
 /* A tmpfs is of one container alone. What this one mounts itself wins. */

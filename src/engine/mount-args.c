@@ -172,7 +172,7 @@ static int take_shared(struct wish *w, const char *name, struct err *e)
                         return shared_options[i].take(w, name, e);
         if (!mount_opt_find(name))
                 return 1;
-        settings_push(w->a, &w->options, name);
+        strings_add(w->a, &w->options, name);
         return 0;
 }
 
@@ -253,15 +253,15 @@ static void put_options(struct wish *w, struct mount_row *row)
                                                             : volume;
 
         if (!is_new(w)) {
-                settings_push(w->a, &row->options, w->flat ? "bind" : "rbind");
-                settings_push(w->a, &row->options, w->propagation ? w->propagation : "rprivate");
+                strings_add(w->a, &row->options, w->flat ? "bind" : "rbind");
+                strings_add(w->a, &row->options, w->propagation ? w->propagation : "rprivate");
         }
         for (; *safe; safe++)
-                settings_push(w->a, &row->options, *safe);
+                strings_add(w->a, &row->options, *safe);
         for (size_t i = 0; i < w->options.n; i++)
-                settings_push(w->a, &row->options, w->options.v[i]);
+                strings_add(w->a, &row->options, w->options.v[i]);
         if (w->read_only)
-                settings_push(w->a, &row->options, is_new(w) || w->flat ? "ro" : "rro");
+                strings_add(w->a, &row->options, is_new(w) || w->flat ? "ro" : "rro");
 }
 
 static int put_row(struct wish *w, struct mounts *m, struct err *e)
@@ -346,7 +346,7 @@ static int add_tmpfs(struct arena *a, const char *text, struct mounts *m, struct
                 if (str_eq(one, "ro") || str_eq(one, "rw"))
                         take_read_only(&w, one, e);
                 else
-                        settings_push(a, &w.options, one); /* "size=1m": tmpfs(5)'s */
+                        strings_add(a, &w.options, one); /* "size=1m": tmpfs(5)'s */
         }
         return put_row(&w, m, e);
 }
@@ -397,7 +397,7 @@ static int take_size(struct wish *w, const char *value, struct err *e)
 
         if (str_to_size(value, &bytes) < 0)
                 return err_set(e, ERR_INVALID, "--mount: tmpfs-size: \"%s\" is no size", value);
-        settings_push(w->a, &w->options, arena_printf(w->a, "size=%lld", (long long)bytes));
+        strings_add(w->a, &w->options, arena_printf(w->a, "size=%lld", (long long)bytes));
         return 0;
 }
 
@@ -405,7 +405,7 @@ static int take_mode(struct wish *w, const char *value, struct err *e)
 {
         if (!*value || strspn(value, "01234567") != strlen(value) || strlen(value) > 5)
                 return err_set(e, ERR_INVALID, "--mount: tmpfs-mode: \"%s\" is not octal", value);
-        settings_push(w->a, &w->options, arena_printf(w->a, "mode=%s", value));
+        strings_add(w->a, &w->options, arena_printf(w->a, "mode=%s", value));
         return 0;
 }
 

@@ -132,7 +132,7 @@ static void add_tmpfs(struct arena *a, const struct settings *t, struct mounts *
                                            .source = "tmpfs",
                                            .destination = t->tmpfs.v[i] };
                 for (size_t k = 0; k < ARRAY_SIZE(options); k++)
-                        settings_push(a, &row->options, options[k]);
+                        strings_add(a, &row->options, options[k]);
         }
 }
 

@@ -87,10 +87,10 @@ struct mount_row *mounts_bind(struct arena *a, struct mounts *m, const char *sou
         row->type = "bind";
         row->source = source;
         row->destination = destination;
-        settings_push(a, &row->options, "rbind");
-        settings_push(a, &row->options, "rprivate");
+        strings_add(a, &row->options, "rbind");
+        strings_add(a, &row->options, "rprivate");
         for (; *options; options++)
-                settings_push(a, &row->options, *options);
+                strings_add(a, &row->options, *options);
         return row;
 }
 
@@ -105,7 +105,7 @@ static void add_scratch(struct arena *a, struct mounts *m, const char *destinati
         row = mounts_add(a, m);
         *row = (struct mount_row){ .type = "tmpfs", .source = "tmpfs", .destination = destination };
         for (; *options; options++)
-                settings_push(a, &row->options, *options);
+                strings_add(a, &row->options, *options);
 }
 
 void mounts_scratch(struct arena *a, const struct sandbox *s, bool systemd, struct mounts *m)

@@ -21,12 +21,12 @@ static const char *expand(struct run *r, const char *line, const struct user *u)
         struct arena *a = &r->arena;
         struct strings v = { 0 };
 
-        settings_push(a, &v, arena_printf(a, "USERNAME=%u", u->uid));
-        settings_push(a, &v, arena_printf(a, "UID=%u", u->uid));
-        settings_push(a, &v, arena_printf(a, "GID=%u", u->gid));
-        settings_push(a, &v, arena_printf(a, "HOME=%s", u->home));
-        settings_push(a, &v, "NAME=container user");
-        settings_push(a, &v, arena_printf(a, "GROUPNAME=%u", u->gid));
+        strings_add(a, &v, arena_printf(a, "USERNAME=%u", u->uid));
+        strings_add(a, &v, arena_printf(a, "UID=%u", u->uid));
+        strings_add(a, &v, arena_printf(a, "GID=%u", u->gid));
+        strings_add(a, &v, arena_printf(a, "HOME=%s", u->home));
+        strings_add(a, &v, "NAME=container user");
+        strings_add(a, &v, arena_printf(a, "GROUPNAME=%u", u->gid));
         return settings_expand(a, line, &v);
 }
 

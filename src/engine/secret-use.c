@@ -223,7 +223,7 @@ static void add_tmpfs(struct work *k, const struct secret_uses *u)
         row = mounts_add(k->a, k->m);
         *row = (struct mount_row){ .type = "tmpfs", .source = "tmpfs", .destination = INSIDE };
         for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-                settings_push(k->a, &row->options, options[i]);
+                strings_add(k->a, &row->options, options[i]);
 }
 
 /* buf_add() moves what it has when it grows: enough is taken at once, so that it can be wiped. */

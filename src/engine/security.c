@@ -165,7 +165,7 @@ static int push_paths(struct option *o, const char *name, const char *value, str
         while (str_next(&value, ':', &path, &len)) {
                 if (*path != '/' && strncasecmp(path, "all", len) != 0)
                         return bad(o, name, value ? value : path, "absolute paths, or ALL");
-                settings_push(o->a, list, arena_strndup(o->a, path, len));
+                strings_add(o->a, list, arena_strndup(o->a, path, len));
         }
         return 0;
 }
@@ -184,7 +184,7 @@ static int take_systempaths(struct option *o, const char *value)
 {
         if (!str_eq(value, "unconfined"))
                 return bad(o, "systempaths", value, "unconfined");
-        settings_push(o->a, &o->unmask, "ALL");
+        strings_add(o->a, &o->unmask, "ALL");
         return 0;
 }
 
@@ -228,12 +228,12 @@ static void take_paths(struct option *o, bool privileged)
 {
         for (size_t i = 0; !privileged && i < ARRAY_SIZE(masked); i++)
                 if (!unmasked(o, masked[i]))
-                        settings_push(o->a, &o->c->masked, masked[i]);
+                        strings_add(o->a, &o->c->masked, masked[i]);
         for (size_t i = 0; !privileged && i < ARRAY_SIZE(readonly); i++)
                 if (!unmasked(o, readonly[i]))
-                        settings_push(o->a, &o->c->readonly, readonly[i]);
+                        strings_add(o->a, &o->c->readonly, readonly[i]);
         for (size_t i = 0; i < o->mask.n; i++)
-                settings_push(o->a, &o->c->masked, o->mask.v[i]);
+                strings_add(o->a, &o->c->masked, o->mask.v[i]);
 }
 
 int security_take(struct arena *a, const struct sandbox *s, struct security *ret, struct err *e)

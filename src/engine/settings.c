@@ -16,19 +16,6 @@
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-void settings_push(struct arena *a, struct strings *list, const char *text)
-{
-        /* A power of two is full: what arena_array gave holds exactly that many. */
-        if ((list->n & (list->n - 1)) == 0) {
-                const char **v = arena_array(a, const char *, list->n ? list->n * 2 : 1);
-
-                if (list->n)
-                        memcpy(v, list->v, list->n * sizeof *v);
-                list->v = v;
-        }
-        list->v[list->n++] = text;
-}
-
 /* ---- arguments ---- */
 
 /* --entrypoint: a JSON array where it is one, as podman takes it; else the name of a program. */
@@ -38,7 +25,7 @@ static int parse_entrypoint(struct arena *a, const char *text, struct strings *r
 
         if (*text != '[') {
                 if (*text)
-                        settings_push(a, ret, text);
+                        strings_add(a, ret, text);
                 return 0;
         }
         if (json_parse(a, text, strlen(text), NULL, &j, NULL) < 0 || j.type != JSON_ARRAY)
@@ -47,7 +34,7 @@ static int parse_entrypoint(struct arena *a, const char *text, struct strings *r
                 if (j.items[i].type != JSON_STRING)
                         return err_set(e, ERR_INVALID,
                                        "--entrypoint: \"%s\" holds more than strings", text);
-                settings_push(a, ret, j.items[i].s);
+                strings_add(a, ret, j.items[i].s);
         }
         return 0;
 }
@@ -55,7 +42,7 @@ static int parse_entrypoint(struct arena *a, const char *text, struct strings *r
 static void append(struct arena *a, struct strings *list, const struct strings *more)
 {
         for (size_t i = 0; i < more->n; i++)
-                settings_push(a, list, more->v[i]);
+                strings_add(a, list, more->v[i]);
 }
 
 static int merge_args(struct arena *a, const struct sandbox *s, const struct image_config *image,
@@ -109,7 +96,7 @@ static void set(struct arena *a, struct strings *env, const char *variable)
         if (i < env->n)
                 env->v[i] = variable;
         else
-                settings_push(a, env, variable);
+                strings_add(a, env, variable);
 }
 
 static void remove_name(struct strings *env, const char *name)
@@ -308,7 +295,7 @@ static int add_volume(struct arena *a, struct strings *to, const char *what, con
         for (size_t i = 0; i < to->n; i++)
                 if (str_eq(to->v[i], clean))
                         return 0;
-        settings_push(a, to, arena_strdup(a, clean));
+        strings_add(a, to, arena_strdup(a, clean));
         return 0;
 }
 

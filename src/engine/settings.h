@@ -28,7 +28,7 @@ struct settings {
 int settings_merge(struct arena *a, const struct sandbox *s, const struct image_config *image,
                    struct settings *ret, struct err *e);
 
-/* --env and --env-file: sets them in env, an environment made with settings_push(). A bare NAME
+/* --env and --env-file: sets them in env, an environment made with strings_add(). A bare NAME
  * passes on ours, or removes it. */
 int settings_env(struct arena *a, const struct strings *given, const struct strings *files,
                  struct strings *env, struct err *e);
@@ -41,5 +41,3 @@ const char *settings_expand(struct arena *a, const char *text, const struct stri
 /* The next line of a file of variables or labels, in a: without a byte order mark, a carriage
  * return at its end and blanks before it; empty ones and comments are passed over. */
 bool settings_line(struct arena *a, const char **at, const char **ret);
-/* Appends one; grows by doubling from any list made only with it. */
-void settings_push(struct arena *a, struct strings *list, const char *text);

@@ -102,19 +102,19 @@ static int mount_it(const struct volume *v, struct arena *a, struct err *e)
         const char *type = option(v, "type"), *device = option(v, "device"), *o = option(v, "o");
         struct strings argv = { 0 };
 
-        settings_push(a, &argv, "mount");
+        strings_add(a, &argv, "mount");
         if (*type) {
-                settings_push(a, &argv, "-t");
-                settings_push(a, &argv, type);
+                strings_add(a, &argv, "-t");
+                strings_add(a, &argv, type);
         }
         if (*o) {
-                settings_push(a, &argv, "-o");
-                settings_push(a, &argv, o);
+                strings_add(a, &argv, "-o");
+                strings_add(a, &argv, o);
         }
-        settings_push(a, &argv, "--");
-        settings_push(a, &argv, *device ? device : type);
-        settings_push(a, &argv, v->mountpoint);
-        settings_push(a, &argv, NULL);
+        strings_add(a, &argv, "--");
+        strings_add(a, &argv, *device ? device : type);
+        strings_add(a, &argv, v->mountpoint);
+        strings_add(a, &argv, NULL);
         return run_mount((char *const *)argv.v, e);
 }
 

@@ -288,7 +288,7 @@ static int each_user(struct engine *g, struct arena *a, const char *name, bool r
                 if (removing && ctr_remove(g, &v[i], true, 0, e) < 0)
                         return -1;
                 if (!removing)
-                        settings_push(a, ret, v[i].name);
+                        strings_add(a, ret, v[i].name);
         }
         return 0;
 }

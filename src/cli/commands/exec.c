@@ -63,8 +63,8 @@ static int take_user(struct ctx *c, const struct exec_args *a, const struct ctr 
         o->user = arena_printf(&c->arena, "%u:%u", u.uid, u.gid);
         o->gids_are_all = true; /* the groups of the container's own user are not this one's */
         for (size_t i = 0; i < u.ngids; i++)
-                settings_push(&c->arena, &o->additional_gids,
-                              arena_printf(&c->arena, "%u", u.gids[i]));
+                strings_add(&c->arena, &o->additional_gids,
+                            arena_printf(&c->arena, "%u", u.gids[i]));
         return 0;
 }
 

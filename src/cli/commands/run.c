@@ -116,13 +116,13 @@ static int plan_removal(struct ctx *c, struct engine *g, struct ctr_options *o, 
         if (n < 0)
                 return err_sys(e, errno, "cannot find our own program");
         self[n] = 0;
-        settings_push(&c->arena, words, arena_strdup(&c->arena, self));
-        settings_push(&c->arena, words, "--root");
-        settings_push(&c->arena, words, store_path(g->store));
-        settings_push(&c->arena, words, "--runroot");
-        settings_push(&c->arena, words, g->places.run);
-        settings_push(&c->arena, words, "rm");
-        settings_push(&c->arena, words, "--force");
+        strings_add(&c->arena, words, arena_strdup(&c->arena, self));
+        strings_add(&c->arena, words, "--root");
+        strings_add(&c->arena, words, store_path(g->store));
+        strings_add(&c->arena, words, "--runroot");
+        strings_add(&c->arena, words, g->places.run);
+        strings_add(&c->arena, words, "rm");
+        strings_add(&c->arena, words, "--force");
         return 0;
 }
 
