@@ -4,6 +4,7 @@
  *     gen-docs man PAGE < TEMPLATE.in    the page, placeholders replaced
  *     gen-docs help                      every help text, for the width check
  *     gen-docs bash | zsh | fish         the completion script
+ *     gen-docs parse WORD...             whether a command line is understood, else why not
  *
  * Placeholders are whole lines: @NAME@ (the NAME section), @SYNOPSIS@, @ABOUT@, @COMMANDS@ and
  * @OPTIONS@ (a section each); and the line @HEAD@, which becomes .Dd, .Dt and .Os. The date is
@@ -268,6 +269,21 @@ static void put_help(struct buf *out)
                 help_command(&program, *c, out);
 }
 
+/* Parses what would follow the program's name; argv[0] is skipped. */
+static int put_parsed(struct buf *out, int argc, char **argv)
+{
+        AUTO_ARENA a = { 0 };
+        struct invocation v;
+        struct err e = { 0 };
+        void *globals = arena_alloc(&a, 4096); /* whatever struct main binds the program's to */
+
+        if (program_parse(&program, globals, &a, argc, argv, &v, &e) == 0)
+                return 0;
+        buf_printf(out, "%s\n", e.chain);
+        (void)fd_write_all(STDOUT_FILENO, buf_str(out), out->len);
+        return 1;
+}
+
 int main(int argc, char **argv)
 {
         const char *what = argc > 1 ? argv[1] : "";
@@ -276,6 +292,8 @@ int main(int argc, char **argv)
 
         if (str_eq(what, "man") && argc == 3)
                 status = put_page(&out, argv[2]);
+        else if (str_eq(what, "parse"))
+                status = put_parsed(&out, argc - 1, argv + 1);
         else if (str_eq(what, "pages"))
                 put_pages(&out);
         else if (str_eq(what, "help"))
