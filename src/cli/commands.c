@@ -72,6 +72,7 @@ static const struct opt globals[] = {
 static const struct command *const commands[] = {
         &cmd_attach,
         &cmd_commit,
+        &cmd_container_cleanup,
         &cmd_container_exists,
         &cmd_container_inspect,
         &cmd_container_prune,
@@ -168,8 +169,6 @@ static const struct refusal refused[] = {
         { "compose", "there is no compose: `berth run` each service, with --restart where it "
                      "has to last" },
         { "config", CLUSTER },
-        { "container cleanup", "monitors clean up; `berth system check --repair` where one was "
-                               "killed" },
         { "container clone", "`berth commit` it, and run the image" },
         { "container init", "`berth start` does it" },
         { "container mount", MOUNT },

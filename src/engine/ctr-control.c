@@ -143,6 +143,18 @@ int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms,
         return 0;
 }
 
+int ctr_cleanup(struct engine *g, const struct ctr *c, struct err *e)
+{
+        struct ctr_state s;
+
+        ctr_state(g, c, &s);
+        if (ctr_is_up(&s) || is_starting(&s))
+                return err_set(e, ERR_STATE, "container \"%s\" is %s", c->name,
+                               ctr_status_names[s.status]);
+        ctr_volumes_release(g, c);
+        return 0;
+}
+
 int ctr_kill(struct engine *g, const struct ctr *c, int sig, const char *why, struct err *e)
 {
         struct wire_request q = { .op = WIRE_SIGNAL, .signal = sig, .timeout_ms = -1 };

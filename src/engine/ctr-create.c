@@ -274,6 +274,25 @@ static int write_config(struct run *r, struct err *e)
         return 0;
 }
 
+/* What berth is to do when it has ended for good and nobody attends; words: how berth is called. */
+static void plan_end(struct run *r, struct strings *words)
+{
+        static const char *const removal[] = { "rm", "--force" }, *const cleanup[] = { "container",
+                                                                                       "cleanup" };
+        const struct creation *c = creation_of(r);
+        const char *const *verb = c->o->auto_remove            ? removal
+                                  : c->ctr.mounts->own_volumes ? cleanup
+                                                               : NULL;
+
+        if (!verb) {
+                words->n = 0;
+                return;
+        }
+        for (size_t i = 0; i < 2; i++)
+                strings_add(&r->arena, words, verb[i]);
+        strings_add(&r->arena, words, c->ctr.id);
+}
+
 static int write_monitor_config(struct run *r, struct err *e)
 {
         struct creation *c = creation_of(r);
@@ -283,8 +302,7 @@ static int write_monitor_config(struct run *r, struct err *e)
 
         if (sig < 0 || (m.log_tag && expand_tag(c, &m.log_tag, e) < 0))
                 return -1;
-        if (m.on_exit.n) /* a command that takes the id last */
-                strings_add(&r->arena, &m.on_exit, c->ctr.id);
+        plan_end(r, &m.on_exit);
         m.id = c->ctr.id;
         m.name = c->ctr.name;
         m.bundle = r->workspace.path;

@@ -130,6 +130,9 @@ int ctr_list_brief(struct engine *g, struct arena *a, struct ctr **ret, size_t *
 void ctr_state(const struct engine *g, const struct ctr *c, struct ctr_state *ret);
 void ctr_states(const struct engine *g, const struct ctr *v, size_t n, struct ctr_state *ret);
 bool ctr_is_up(const struct ctr_state *s); /* running, paused, stopping or restarting */
+/* Unmounts the volumes that were mounted for it and that no other has; monitors have this done when
+ * a container ends. ERR_STATE while it is up. */
+int ctr_cleanup(struct engine *g, const struct ctr *c, struct err *e);
 /* Bytes on disk of what it has written over its image; 0 where that can't be told. */
 uint64_t ctr_written(const struct engine *g, const struct ctr *c);
 

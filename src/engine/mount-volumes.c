@@ -107,6 +107,7 @@ static int make_volume(struct arena *a, const struct workspace *w, struct store 
                 row->source = arena_printf(a, "%s/volumes/%s/_data", store_path(s), row->volume);
                 if (root >= 0 && use_named(a, s, root, m, row, &own, e) < 0)
                         return -1;
+                m->own_volumes |= own;
                 if (row->subpath || own)
                         prepare(a, w, m, row);
                 return 0;

@@ -41,6 +41,7 @@ struct mount_row {
 struct mounts {
         struct mount_row *v;
         size_t n, cap;
+        bool own_volumes;   /* some are file systems of their own, mounted while they are used */
         unsigned nprepared; /* mounts that the engine makes at each start, on WORKSPACE/mounts/N */
         int *held; /* directories of volumes, locked until they are in a record (volume.h, V2) */
         size_t nheld;

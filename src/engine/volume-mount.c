@@ -1,7 +1,8 @@
 /* Volumes that are file systems of their own, as docker's local driver has them: --opt type=,
  * device=, o=. One is mounted on its _data for its first user, so that all have the same (a tmpfs
- * too), and unmounted when the engine stops or removes the last one that runs. Containers get
- * copies of that mount (ctr-prepare.c): no namespace but this one needs to see it. */
+ * too), and unmounted when the last one that runs ends: by whoever stops or removes it, else by its
+ * monitor, which calls `berth container cleanup`. Containers get copies of that mount
+ * (ctr-prepare.c): no namespace but this one needs to see it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>

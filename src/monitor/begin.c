@@ -18,7 +18,9 @@
 #include "kernel/sys.h"
 #include "monitor/monitor.h"
 
-int begin_alone(void)
+#define FREE_FD 64 /* above all that have places */
+
+int begin_alone(int *ret_home)
 {
         setsid();
         /* Needs CAP_SYS_RESOURCE; without it the OOM killer may choose us. */
@@ -26,7 +28,9 @@ int begin_alone(void)
         signal(SIGPIPE, SIG_IGN);
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         umask(022);
-        if (chdir("/") < 0 || unshare(CLONE_NEWNS) < 0)
+        AUTO_FD int home = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+        *ret_home = fcntl(home, F_DUPFD_CLOEXEC, FREE_FD);
+        if (*ret_home < 0 || chdir("/") < 0 || unshare(CLONE_NEWNS) < 0)
                 return -errno;
         return mount_propagation("/", mount_opt_find("rslave")->value, true);
 }
@@ -52,7 +56,7 @@ static int put_in_place(const int *got, size_t n, uint32_t which)
 static int take_away(const int *got, size_t n, int *ret)
 {
         for (size_t i = 0; i < n; i++) {
-                ret[i] = fcntl(got[i], F_DUPFD_CLOEXEC, 64);
+                ret[i] = fcntl(got[i], F_DUPFD_CLOEXEC, FREE_FD);
                 if (ret[i] < 0)
                         return -errno;
                 close(got[i]);

@@ -8,8 +8,8 @@
 
 #include "monitor/wire.h"
 
-/* 0 or -errno. */
-int begin_alone(void);
+/* 0 or -errno. *ret_home: the mount namespace that it has left. */
+int begin_alone(int *ret_home);
 /* Waits for what comes first: whether that is news of what is going to be started. */
 bool begin_ahead(struct wire_ahead *ret);
 /* Waits for the descriptors; each lies at its number of enum monitor_fd then, those of mounts are

@@ -62,7 +62,7 @@ struct monitor_config {
         struct health_config health;
         enum notify_mode notify;
         bool auto_remove;       /* it goes when it ends: no evidence of that is kept */
-        struct strings on_exit; /* a command to run once it has ended for good (--rm); or none */
+        struct strings on_exit; /* a command to run once it has ended for good, or none */
 };
 
 /* Beside it, where the container has any: variables that are in no record nor configuration, each

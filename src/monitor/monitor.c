@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ struct monitor {
         int preserved[WIRE_PRESERVED_MAX]; /* until the first life has begun */
         struct arena arena;                /* of the configuration */
         struct monitor_config config;
+        int home; /* the mount namespace that we came from */
         int signals, listener;
         int state_held; /* state.json, locked */
         enum phase phase;
@@ -657,7 +659,7 @@ static int open_log(struct monitor *m, struct err *e)
 static int get_ready(struct monitor *m, struct err *e)
 {
         sigset_t set;
-        int r = begin_alone();
+        int r = begin_alone(&m->home);
 
         if (r < 0)
                 return err_sys(e, r, "cannot make a mount namespace");
@@ -750,7 +752,8 @@ static void unmount_all(const char *bundle, unsigned mounts)
         }
 }
 
-static void run_on_exit(const struct strings *command, const char *bundle, unsigned mounts)
+/* In the mount namespace that we came from: what it unmounts is mounted there. */
+static void run_on_exit(const struct strings *command, int home)
 {
         char *argv[32];
         size_t n = MIN(command->n, ARRAY_SIZE(argv) - 1);
@@ -763,8 +766,7 @@ static void run_on_exit(const struct strings *command, const char *bundle, unsig
         argv[n] = NULL;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        unmount_all(bundle, mounts);
-        if (chdir("/") == 0)
+        if (setns(home, CLONE_NEWNS) == 0 && chdir("/") == 0)
                 execv(argv[0], argv);
         _exit(127);
 }
@@ -792,7 +794,7 @@ static void finish(const struct monitor *m)
                 remove_dir(m, dir);
         else if (m->attended < 0 ||
                  faccessat(MONITOR_FD_BUNDLE, "container.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-                run_on_exit(&m->config.on_exit, m->config.bundle, m->order.mounts);
+                run_on_exit(&m->config.on_exit, m->home);
 }
 
 int monitor_run(const char *program)

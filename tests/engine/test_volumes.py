@@ -1,6 +1,8 @@
 """Named volumes and --mount: what is shared, kept, copied up, and when a volume may go."""
 
 import json
+import os
+import signal
 import threading
 
 import pytest
@@ -263,6 +265,33 @@ def test_a_file_system_of_its_own(engine):
     assert engine("exec", two, "ls", "/d").ok().out == ""
     engine("rm", "-f", two).ok()
     assert not mounted(engine, "t")
+
+
+@pytest.mark.parametrize("flags", [["-d"], []], ids=["detached", "attended"])
+def test_it_is_unmounted_when_the_last_one_ends(engine, flags):
+    """By itself, without a command: the monitor has it done, also where nobody looks."""
+    engine("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "t").ok()
+    other = engine.up("sleep", "100", flags=["-v", "t:/d"])
+    engine.run(*flags, "--name", "m", "-v", "t:/d", IMAGE, "sh", "-c", "mount | grep -q /d").ok()
+    engine.becomes("m", "exited")
+    assert mounted(engine, "t")  # the other has it
+    engine("container", "cleanup", other).failed("is running")
+    engine("kill", other).ok()
+    assert eventually(lambda: not mounted(engine, "t"), 10)
+    engine("start", "-a", "m").ok()
+    assert eventually(lambda: not mounted(engine, "t"), 10)
+    engine("container", "cleanup", "--all").ok()
+    engine("rm", other, "m").ok()
+    engine("volume", "rm", "t").ok()
+
+
+def test_cleanup_after_a_monitor_that_was_killed(engine):
+    engine("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "t").ok()
+    id = engine.up("sleep", "100", flags=["--name", "m", "-v", "t:/d"])
+    os.kill(engine.monitor_state(id)["monitor"], signal.SIGKILL)
+    assert eventually(lambda: engine("container", "cleanup", "m").code == 0 and not mounted(engine, "t"), 10)
+    engine("rm", "-f", "m").ok()
+    engine("volume", "rm", "t").ok()
 
 
 def test_a_directory_of_the_host(engine, tmp_path):

@@ -142,6 +142,52 @@ const struct command cmd_container_exists = {
         .run = run_exists,
 };
 
+/* ---- container cleanup ---- */
+
+struct cleanup_args {
+        bool all, latest;
+};
+static const struct opt cleanup_opts[] = {
+        FLAG(struct cleanup_args, all, 'a', "all", "Of all containers that have ended"),
+        FLAG(struct cleanup_args, latest, 'l', "latest", "Of the newest"),
+        REFUSED(0, "exec", "what exec leaves goes with it"),
+        REFUSED(0, "rm", "`berth rm` removes containers, `berth run --rm` those that end"),
+        REFUSED(0, "rmi", "`berth run --rmi` has it"),
+        {}
+};
+
+static int cleanup_one(struct engine *g, const struct ctr *ctr, void *p, struct err *e)
+{
+        const struct cleanup_args *args = p;
+        struct ctr_state s;
+
+        ctr_state(g, ctr, &s);
+        return args->all && ctr_is_up(&s) ? 0 : ctr_cleanup(g, ctr, e);
+}
+
+static int run_cleanup(struct ctx *c, void *p, int argc, char **argv, struct err *e)
+{
+        struct cleanup_args *args = p;
+        const struct ctr_choice choice = { .all = args->all, .latest = args->latest };
+
+        return ctr_each(c, &choice, argc, argv, cleanup_one, args, e);
+}
+
+const struct command cmd_container_cleanup = {
+        .name = "container cleanup",
+        .usage = "CONTAINER...",
+        .help = "Unmount what was mounted for containers that have ended",
+        .about = "These are volumes made with --opt, while no other container has them. Monitors "
+                 "have it done at the end of a container; it is needed by hand where one was "
+                 "killed.",
+        .opts = cleanup_opts,
+        .max = -1,
+        .needs = NEED_ROOT | NEED_STORE,
+        .complete = { COMPLETE_CONTAINER, COMPLETE_CONTAINER, COMPLETE_CONTAINER },
+        .args_size = sizeof(struct cleanup_args),
+        .run = run_cleanup,
+};
+
 /* ---- container prune ---- */
 
 struct prune_args {

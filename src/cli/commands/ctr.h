@@ -12,8 +12,8 @@ extern const struct command cmd_commit, cmd_cp, cmd_diff, cmd_export;
 /* inspect.c */
 extern const struct command cmd_inspect, cmd_container_inspect;
 /* ctr-small.c */
-extern const struct command cmd_port, cmd_healthcheck_run, cmd_container_exists,
-        cmd_container_prune;
+extern const struct command cmd_port, cmd_healthcheck_run, cmd_container_cleanup,
+        cmd_container_exists, cmd_container_prune;
 /* events.c, stats.c, top.c, update.c, generate.c */
 extern const struct command cmd_events, cmd_stats, cmd_top, cmd_update, cmd_generate_systemd;
 /* ps.c, logs.c, attach.c, exec.c */

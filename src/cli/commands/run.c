@@ -106,8 +106,9 @@ static void print_id(const struct ctr *ctr)
         fd_write_all(STDOUT_FILENO, line.s, line.len);
 }
 
-/* Removes itself without us, when it ends and we have been killed or have detached. */
-static int plan_removal(struct ctx *c, struct engine *g, struct ctr_options *o, struct err *e)
+/* How its monitor calls us when it has ended, to remove it or to unmount its volumes, where we have
+ * been killed or have detached. */
+static int plan_end(struct ctx *c, struct engine *g, struct ctr_options *o, struct err *e)
 {
         char self[PATH_MAX];
         ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -121,8 +122,6 @@ static int plan_removal(struct ctx *c, struct engine *g, struct ctr_options *o, 
         strings_add(&c->arena, words, store_path(g->store));
         strings_add(&c->arena, words, "--runroot");
         strings_add(&c->arena, words, g->places.run);
-        strings_add(&c->arena, words, "rm");
-        strings_add(&c->arena, words, "--force");
         return 0;
 }
 
@@ -213,7 +212,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         }
         if (ctr_engine(c, &g, e) < 0)
                 return -1;
-        r = o.auto_remove ? plan_removal(c, &g, &o, e) : 0;
+        r = plan_end(c, &g, &o, e);
         if (r == 0)
                 r = run_ctr(c, &g, args, &o, e);
         engine_close(&g);
@@ -243,7 +242,7 @@ static int create(struct ctx *c, void *p, int argc, char **argv, struct err *e)
                 return -1;
         progress = progress_new(STDERR_FILENO, args->quiet);
         o.box.watcher = progress_watcher(progress);
-        r = o.auto_remove ? plan_removal(c, &g, &o, e) : 0;
+        r = plan_end(c, &g, &o, e);
         if (r == 0)
                 r = ctr_create(&g, &c->arena, &o, &ctr, e);
         progress_free(progress);
