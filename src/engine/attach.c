@@ -63,7 +63,7 @@ int attach_accepted(int sock, struct err *e)
         if (n == sizeof reply && reply.status == 0)
                 return sock;
         fd_close(sock);
-        return wire_no_answer(r, e);
+        return wire_no_answer(n == sizeof reply ? reply.status : r, e);
 }
 
 int attach_open(int run, const struct attach *a, struct err *e)

@@ -48,7 +48,7 @@ int ctr_call(const struct engine *g, const struct ctr *c, const struct wire_requ
 
         if (r == 0)
                 return 0;
-        if (r == -ESTALE || r == -ETIMEDOUT)
+        if (r == -ESTALE || r == -ETIMEDOUT || r == -EUSERS)
                 return wire_no_answer(r, e), err_in(e, "container \"%s\"", c->name);
         return err_set(e, ERR_STATE, "container \"%s\" is not running", c->name);
 }

@@ -185,18 +185,26 @@ static void client_packet(struct streams *s, struct streams_client *c)
 
 /* ---- clients ---- */
 
-void streams_accept(struct streams *s, int sock)
+/* A place for one more: free, or of one that has not asked for anything yet. */
+static struct streams_client *find_place(struct streams *s, const struct streams_client *but)
 {
         struct streams_client *place = NULL;
 
         for (int i = 0; i < STREAMS_CLIENTS; i++) {
                 struct streams_client *c = &s->clients[i];
 
-                if (c->sock < 0 || (c->op == 0 && !place))
-                        place = c;
                 if (c->sock < 0)
-                        break;
+                        return c;
+                if (c->op == 0 && c != but && !place)
+                        place = c;
         }
+        return place;
+}
+
+void streams_accept(struct streams *s, int sock)
+{
+        struct streams_client *place = find_place(s, NULL);
+
         if (!place) {
                 fd_close(sock);
                 return;
@@ -228,6 +236,11 @@ static void client_request(struct streams *s, struct streams_client *c, streams_
                 return;
         if (n != sizeof q || q.op == 0) {
                 drop(c);
+                return;
+        }
+        /* The last place is for those that change something: `stop` must work. */
+        if ((q.op == WIRE_ATTACH || q.op == WIRE_WAIT || q.op == WIRE_READY) && !find_place(s, c)) {
+                streams_reply(c, &(struct wire_reply){ .status = -EUSERS });
                 return;
         }
         q.why[sizeof q.why - 1] = 0;
@@ -264,10 +277,9 @@ static void client_ready(struct streams *s, struct streams_client *c, short even
                 return;
         if (c->op == 0)
                 client_request(s, c, fn, ctx);
-        else if (c->op == WIRE_ATTACH && (events & POLLIN)) {
-                if (!s->typed_len) /* else another one's still waits: it is not overwritten */
-                        client_packet(s, c);
-        } else {
+        else if (c->op == WIRE_ATTACH && (events & POLLIN))
+                client_packet(s, c);
+        else {
                 drop(c); /* it has gone, or talks out of turn */
                 settle(s);
         }

@@ -55,8 +55,8 @@ void streams_ready(struct streams *s, const struct pollfd p[STREAMS_SLOTS], int6
 int streams_due(const struct streams *s, int64_t now_ms);
 /* Does what is due: unfinished lines, impatient ends. */
 void streams_tick(struct streams *s, int64_t now_ms);
-/* A new connection; where there is no room, one that has not asked yet makes some, or this one
- * is closed. */
+/* A new connection; where there is no room, one that has not asked yet makes some, or this one is
+ * closed. Who would take the last place to wait or be attached is refused: -EUSERS. */
 void streams_accept(struct streams *s, int sock);
 /* A client that was there before the container: attached before its first byte. */
 void streams_accept_first(struct streams *s, int sock);

@@ -58,6 +58,9 @@ int wire_await(int sock, int timeout_ms)
 
 int wire_no_answer(int sys, struct err *e)
 {
+        if (sys == -EUSERS)
+                return err_set(e, ERR_UNAVAILABLE,
+                               "too many wait for the container or are attached to it");
         if (sys != -ESTALE)
                 return err_set(e, ERR_UNAVAILABLE, "the container's monitor does not answer");
         err_set(e, ERR_UNAVAILABLE, "the container's monitor is stopped");
@@ -112,7 +115,9 @@ int wire_call(int run, const struct wire_request *q, int timeout_ms, struct wire
         do
                 n = recv(fd, ret, sizeof *ret, 0);
         while (n < 0 && errno == EINTR);
-        return n == sizeof *ret ? 0 : -ECONNRESET;
+        if (n != sizeof *ret)
+                return -ECONNRESET;
+        return ret->status == -EUSERS ? -EUSERS : 0;
 }
 
 int wire_leave(int sock, int dir)

@@ -96,9 +96,10 @@ int wire_connect(int run);
 /* Waits until the monitor has sent something, or is gone; timeout_ms -1: for ever. 0, -ETIMEDOUT,
  * -ESTALE: it is stopped (SIGSTOP, a debugger). */
 int wire_await(int sock, int timeout_ms);
-/* Says so: sys is what wire_await() returned. Returns -1. */
+/* Says so: sys is what wire_await() or wire_call() returned. Returns -1. */
 int wire_no_answer(int sys, struct err *e);
-/* Sends a request and waits for its reply. As wire_await(), and -ECONNRESET: the monitor died. */
+/* Sends a request and waits for its reply. As wire_await(), and -ECONNRESET: the monitor died;
+ * -EUSERS: it has all the clients that it can have. */
 int wire_call(int run, const struct wire_request *q, int timeout_ms, struct wire_reply *ret);
 /* WIRE_REST over a connection that WIRE_LAST came over; dir is passed on, not closed. 0, or -errno:
  * there is no monitor to do it any more. */

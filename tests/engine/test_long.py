@@ -4,6 +4,7 @@ children stay what they were. BERTH_TIMES=1000 for a longer one than CI's."""
 import os
 import pathlib
 import socket
+import struct
 import subprocess
 
 import pytest
@@ -99,29 +100,42 @@ def test_restarts(engine, up):
     assert len(engine.exits(id)) == 5
 
 
+def connect(engine, id):
+    here = os.open(engine.run_dir(id), os.O_PATH)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.connect(f"/proc/self/fd/{here}/ctl")
+    sock.settimeout(10)
+    os.close(here)
+    return sock
+
+
 def test_who_connects_and_says_nothing(engine, up):
     """Clients that never ask, and a wrong request: dropped, and others are served."""
     id, held = up()
     descriptors = held.descriptors()
-
-    def connect():
-        here = os.open(engine.run_dir(id), os.O_PATH)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.connect(f"/proc/self/fd/{here}/ctl")
-        sock.settimeout(10)
-        os.close(here)
-        return sock
-
     for junk in (b"x", b"\0" * 2000, b"\xff" * 88):
-        with connect() as sock:
+        with connect(engine, id) as sock:
             read, write = os.pipe()
             socket.send_fds(sock, [junk], [read] * 50)
             os.close(read)
             os.close(write)
             sock.recv(100)
-    mute = [connect() for _ in range(100)]
-    assert engine("ps").ok()
+    mute = [connect(engine, id) for _ in range(100)]
+    attach(engine, 3)
     for sock in mute:
         sock.close()
-    attach(engine, 3)
     assert eventually(lambda: held.descriptors() == descriptors), (descriptors, held.descriptors())
+
+
+def test_more_wait_than_can(engine, up):
+    """Who comes too late is told so, and does not take it for the container's end."""
+    id, _ = up()
+    waiting = [connect(engine, id) for _ in range(63)]
+    for sock in waiting:
+        sock.send(struct.pack("=IIi4xq64s", 3, 0, 0, -1, b""))  # WIRE_WAIT
+    for verb in ("wait", "attach"):
+        engine(verb, "m", timeout=30).failed("too many wait")
+    engine("stop", "-t", "0", "m", timeout=30).ok()
+    for sock in waiting:
+        assert struct.unpack_from("=ii", sock.recv(100)) == (0, 137)
+        sock.close()

@@ -44,17 +44,23 @@ def make_rootfs(path):
         (path / name).mkdir()
 
 
+def connect(run):
+    """A connection to the monitor whose run directory this is."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here = os.open(run, os.O_PATH)
+    try:
+        sock.connect(f"/proc/self/fd/{here}/ctl")
+    finally:
+        os.close(here)
+    sock.settimeout(15)
+    return sock
+
+
 class Attached:
     """A client of the control socket."""
 
     def __init__(self, run, op, flags=0, signal=0, timeout_ms=-1, why="a test"):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        here = os.open(run, os.O_PATH)
-        try:
-            self.sock.connect(f"/proc/self/fd/{here}/ctl")
-        finally:
-            os.close(here)
-        self.sock.settimeout(15)
+        self.sock = connect(run)
         self.sock.send(REQUEST.pack(op, flags, signal, timeout_ms, why.encode()))
 
     def reply(self):

@@ -1,5 +1,7 @@
 """berth-monitor with real containers: streams, stop, restarts, health, evidence, deaths."""
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -7,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import termios
 import time
 
 import kit
@@ -292,15 +295,79 @@ def test_small(make):
     c.call(kit.STOP, signal=9)
 
 
+def pipe_of(c, stream, flags):
+    """The other end of one of the container's pipes."""
+    return os.open(f"/proc/{c.state()['pid']}/fd/{stream}", flags | os.O_NONBLOCK)
+
+
 def test_two_who_type_at_once(make):
     """While the container does not read, what one has typed does not overwrite the other's."""
-    c = make().script("while ! test -e /go; do sleep 0.05; done; head -c 131072 | busybox wc -c").up(openStdin=True)
+    c = make().script("while ! test -e /go; do sleep 0.05; done; head -c 20000").up(openStdin=True)
+    pipe = pipe_of(c, 0, os.O_RDONLY)
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
     typists = [c.attach(flags=kit.STDIN | kit.STDOUT) for _ in range(2)]
-    for _ in range(4):
-        for n, typist in enumerate(typists):
-            typist.type(b"yz"[n:n + 1] * 16384)
+    c.process.send_signal(signal.SIGSTOP)  # so that it finds both at once
+    for n, typist in enumerate(typists):
+        typist.type(b"yz"[n:n + 1] * 10000)
+    c.process.send_signal(signal.SIGCONT)
+    eventually(lambda: struct.unpack("=i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0] == 4096)
+    os.close(pipe)
     (c.dir / "rootfs" / "go").touch()
-    assert typists[0].collect()[0].strip() == b"131072"
+    out = typists[0].collect()[0]
+    assert out in (b"y" * 10000 + b"z" * 10000, b"z" * 10000 + b"y" * 10000), (out.count(b"y"), out.count(b"z"))
     c.ended()
     for typist in typists:
         typist.close()
+
+
+def test_a_pipe_that_is_always_full_at_the_end(make):
+    """Writers that outlive init, as they do in the host's PID namespace: what they write after it is nobody's. Here one
+    fills the pipe again before each packet that the monitor may send."""
+    c = make().script("read x").up(openStdin=True, logDriver="none")
+    reader = c.attach(flags=kit.STDIN | kit.STDOUT | kit.PRIMARY)
+    pipe = pipe_of(c, 1, os.O_WRONLY)
+    room = 1 << 20  # more than the reader's socket holds, by much
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, room)
+
+    def fill():
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            while True:
+                os.write(pipe, b"x" * 4096)
+
+    def unread():
+        return struct.unpack("=i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+
+    def stuck():  # all that it may hold is on its way to the reader, who does not read
+        fill()
+        time.sleep(0.02)
+        return unread() == room
+
+    eventually(stuck)
+    init = c.state()["pid"]
+    reader.type(b"\n")
+    eventually(lambda: not kit.alive(init))
+    got = 0
+    for kind, data in reader.packets():
+        got += len(data) if kind == "o" else 0
+        assert got < 4 * room, "it never ends"
+        fill()
+    os.close(pipe)
+    assert kind == "l"
+    reader.close()
+    c.ended()
+
+
+def test_no_place_for_more_clients(make):
+    """Who says nothing makes place for who does; where all wait, the last place is for who changes something."""
+    c = make().script("sleep 100").up()
+    mute = [kit.connect(c.run_dir) for _ in range(70)]
+    assert c.call(kit.REOPEN)["status"] == 0
+    waiting = [c.ctl(kit.WAIT) for _ in range(63)]
+    assert [c.call(op)["status"] for op in (kit.WAIT, kit.ATTACH, kit.REOPEN)] == [-errno.EUSERS, -errno.EUSERS, 0]
+    waiting.pop().close()
+    waiting.append(c.ctl(kit.WAIT))
+    assert c.call(kit.STOP, signal=9)["code"] == 137
+    assert [w.reply()["code"] for w in waiting] == [137] * 63
+    for sock in (*mute, *waiting):
+        sock.close()
+    c.ended()
