@@ -24,6 +24,7 @@
 #include "oci/id-map.h"
 
 #define DEFAULT_STOP_TIMEOUT_MS 10000
+#define START_TIMEOUT_MS 120000 /* enough for hooks, and for a machine under load */
 #define NAME_TRIES 10
 
 /* struct run with what is ours beside it. */
@@ -269,8 +270,9 @@ static int write_config(struct run *r, struct err *e)
         if (put_file(r, "config.json", &r->json, e) < 0)
                 return -1;
         if (c->standby)
-                wire_send_ahead(c->standby->sock, r->s->tty, notify_is_own(c->o->monitor.notify),
-                                c->ctr.id, r->workspace.path, r->p->oci);
+                wire_send_ahead(c->standby->sock, START_TIMEOUT_MS, r->s->tty,
+                                notify_is_own(c->o->monitor.notify), c->ctr.id, r->workspace.path,
+                                r->p->oci);
         return 0;
 }
 
@@ -312,6 +314,7 @@ static int write_monitor_config(struct run *r, struct err *e)
         m.open_stdin = r->s->interactive;
         m.stop_signal = sig;
         m.stop_timeout_ms = m.stop_timeout_ms >= 0 ? m.stop_timeout_ms : DEFAULT_STOP_TIMEOUT_MS;
+        m.start_timeout_ms = START_TIMEOUT_MS;
         take_health(c, &m);
         if (m.health.test.n)
                 health_defaults(&m.health);

@@ -56,6 +56,7 @@ static const struct field fields[] = {
         { "logMaxFiles", NUMBER, AT(log_max_files) },
         { "stopSignal", NUMBER, AT(stop_signal) },
         { "stopTimeoutMs", NUMBER, AT(stop_timeout_ms) },
+        { "startTimeoutMs", NUMBER, AT(start_timeout_ms) },
         { "pidFile", STRING, AT(pid_file) },
         { "timeoutMs", NUMBER, AT(timeout_ms) },
         { "restart", CHOICE, AT(restart), restart_policy_names },

@@ -55,8 +55,9 @@ struct monitor_config {
         int64_t log_max_files;
         int64_t stop_signal;
         int64_t stop_timeout_ms;
-        const char *pid_file; /* init's number is written there at each start; or NULL */
-        int64_t timeout_ms;   /* --timeout: the longest it may run; 0: for ever */
+        int64_t start_timeout_ms; /* the longest its init may take to get ready; 0: for ever */
+        const char *pid_file;     /* init's number is written there at each start; or NULL */
+        int64_t timeout_ms;       /* --timeout: the longest it may run; 0: for ever */
         enum restart_policy restart;
         int64_t restart_max; /* RESTART_ON_FAILURE: how often; 0: no limit */
         struct health_config health;

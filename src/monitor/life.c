@@ -39,9 +39,10 @@ enum {
         WORD_ID,
         WORD_BUNDLE,
         WORD_ROOT,
-        WORD_PARENT, /* the monitor's pid; an exec's patience */
-        WORD_NOTIFY, /* "1": it gets an sd_notify socket, where there is a $NOTIFY_SOCKET */
-        WORD_COMMAND /* and on: an exec's; none: start the container */
+        WORD_PARENT,   /* the monitor's pid */
+        WORD_PATIENCE, /* ms; 0: for ever */
+        WORD_NOTIFY,   /* "1": it gets an sd_notify socket, where there is a $NOTIFY_SOCKET */
+        WORD_COMMAND   /* and on: an exec's; none: start the container */
 };
 static const char fd_letters[] = "012c";
 enum { FD_CONSOLE = 3, FD_KINDS = 4 };
@@ -189,6 +190,7 @@ static int child_start(const struct runtime *rt, struct order *o, const struct s
                 .detach = true,
                 .no_subreaper = true,
                 .parent = (pid_t)strtol(o->words.v[WORD_PARENT], NULL, 10),
+                .patience_ms = strtoll(o->words.v[WORD_PATIENCE], NULL, 10),
                 .ret_notify = ret_notify,
                 .ready = start_ready,
                 .ready_ctx = &s,
@@ -204,7 +206,7 @@ static int child_exec(const struct runtime *rt, struct order *o, const struct st
                                   .env = *env,
                                   .ret_pid = &r->pid,
                                   .detach = true,
-                                  .patience_ms = strtoll(o->words.v[WORD_PARENT], NULL, 10) };
+                                  .patience_ms = strtoll(o->words.v[WORD_PATIENCE], NULL, 10) };
         int status;
 
         unsetenv("LISTEN_FDS");
@@ -310,22 +312,32 @@ static void send_fds(int sock, const int fds[FD_KINDS], const struct life_fds *p
 }
 
 /* What child_start() is told. */
-static int send_start(struct life_spare *c, bool console, bool notify, const char *id,
-                      const char *bundle, const char *oci_root, struct err *e)
+static int send_start(struct life_spare *c, const struct monitor_config *m, struct err *e)
 {
-        char self[16];
-        const char *words[] = {
-                console ? "c" : "-", id, bundle, oci_root, self, notify ? "1" : "0"
-        };
+        char self[16], patience[24];
+        const char *words[] = { m->tty ? "c" : "-",
+                                m->id,
+                                m->bundle,
+                                m->oci_root,
+                                self,
+                                patience,
+                                notify_is_own(m->notify) ? "1" : "0" };
 
         snprintf(self, sizeof self, "%d", getpid());
+        snprintf(patience, sizeof patience, "%" PRId64, m->start_timeout_ms);
         return send_words(c, &(struct strings){ words, ARRAY_SIZE(words) }, e);
 }
 
 void life_ahead(struct life_spare *c, const struct wire_ahead *w)
 {
-        c->told = send_start(c, w->tty, w->notify, w->id, w->bundle, w->oci_root,
-                             &(struct err){ 0 }) == 0;
+        const struct monitor_config m = { .id = w->id,
+                                          .bundle = w->bundle,
+                                          .oci_root = w->oci_root,
+                                          .tty = w->tty,
+                                          .start_timeout_ms = w->start_timeout_ms,
+                                          .notify = w->notify ? NOTIFY_CONTAINER : NOTIFY_IGNORE };
+
+        c->told = send_start(c, &m, &(struct err){ 0 }) == 0;
 }
 
 /* Has the child, which knows what to do, do it with these, and waits for its report. */
@@ -361,9 +373,7 @@ static int tell_child(struct life_spare *c, const struct monitor_config *m, cons
 {
         if (c->sock < 0 && life_ready(c, program, e) < 0)
                 return -1;
-        return c->told ? 0
-                       : send_start(c, m->tty, notify_is_own(m->notify), m->id, m->bundle,
-                                    m->oci_root, e);
+        return c->told ? 0 : send_start(c, m, e);
 }
 
 /* Both ends of the streams of one container. */
@@ -524,7 +534,7 @@ int life_exec(const struct monitor_config *c, const struct strings *command, int
               int64_t patience_ms, const char *program, struct life_spare *ret, struct err *e)
 {
         char patience[24];
-        const char *head[] = { "-", c->id, c->bundle, c->oci_root, patience, "0" };
+        const char *head[] = { "-", c->id, c->bundle, c->oci_root, "-", patience, "0" };
         AUTO_ARENA a = { 0 };
         struct strings words = { arena_array(&a, const char *, ARRAY_SIZE(head) + command->n), 0 };
 

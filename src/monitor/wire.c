@@ -68,10 +68,12 @@ int wire_no_answer(int sys, struct err *e)
                            "`berth rm -f` works");
 }
 
-void wire_send_ahead(int sock, bool tty, bool notify, const char *id, const char *bundle,
-                     const char *oci_root)
+void wire_send_ahead(int sock, uint32_t start_timeout_ms, bool tty, bool notify, const char *id,
+                     const char *bundle, const char *oci_root)
 {
-        struct wire_ahead w = { .tty = tty, .notify = notify };
+        struct wire_ahead w = { .start_timeout_ms = start_timeout_ms,
+                                .tty = tty,
+                                .notify = notify };
 
         if (strlen(id) >= sizeof w.id || strlen(bundle) >= sizeof w.bundle ||
             strlen(oci_root) >= sizeof w.oci_root)

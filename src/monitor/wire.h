@@ -77,6 +77,7 @@ struct wire_order {
 /* What may come before that: what is going to be started. Its config.json is there already. */
 struct wire_ahead {
         uint32_t which; /* 0, which no order has */
+        uint32_t start_timeout_ms;
         bool tty, notify;
         char id[128], bundle[512], oci_root[512]; /* longer ones are not told ahead */
 };
@@ -87,8 +88,8 @@ struct wire_started {
         int32_t pid;
 };
 
-void wire_send_ahead(int sock, bool tty, bool notify, const char *id, const char *bundle,
-                     const char *oci_root);
+void wire_send_ahead(int sock, uint32_t start_timeout_ms, bool tty, bool notify, const char *id,
+                     const char *bundle, const char *oci_root);
 
 /* Connects to the monitor of the container whose run directory this is. A descriptor or -errno:
  * -ENOENT and -ECONNREFUSED, there is none. */

@@ -210,6 +210,7 @@ int creation_record(struct creation *c, enum launch_mode mode, struct err *e)
         fill_container(c);
         c->launch.mode = mode;
         c->launch.die_along = c->o->die_along;
+        c->launch.patience_ms = c->o->patience_ms;
         c->launch.container = &c->container;
         c->launch.log = c->rt->log;
         return 0;

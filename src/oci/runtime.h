@@ -39,10 +39,12 @@ struct create_options {
                            -1: there by the time ready() returns */
         pid_t *ret_pid; /* init's, as soon as it is known; may be NULL */
         bool no_pivot, no_new_keyring, no_subreaper;
-        bool detach;    /* run: return once started */
-        bool die_along; /* run: nobody could find the container again if we were killed */
-        pid_t parent;   /* run: for whom; where it has died, nothing is made; 0: for nobody */
-        bool keep;      /* run: don't delete at the end */
+        bool detach;         /* run: return once started */
+        bool die_along;      /* run: nobody could find the container again if we were killed */
+        pid_t parent;        /* run: for whom; where it has died, nothing is made; 0: for nobody */
+        int64_t patience_ms; /* how long init may take to get ready, hooks included; 0: for ever.
+                                Whoever is root in a namespace that it joins can stop it. */
+        bool keep;           /* run: don't delete at the end */
         /* run: called when all is planned and nothing made yet; may be NULL. What the plan does not
          * need (console_fd, standard streams, what is preserved) is in place when it returns 0. */
         int (*ready)(void *ctx, struct err *e);

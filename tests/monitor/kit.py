@@ -19,7 +19,7 @@ ATTACH, STOP, WAIT, SIGNAL, REOPEN, HEALTH, RESTART = range(1, 8)
 STDIN, STDOUT, STDERR, PRIMARY = 1, 2, 4, 8
 REQUEST = struct.Struct("=IIi4xq64s")
 REPLY = struct.Struct("=iiBB2x")
-AHEAD = struct.Struct("=I??128s512s512s2x")
+AHEAD = struct.Struct("=II??128s512s512s2x")
 ORDER = 1 << 4 | 1 << 5 | 1 << 6  # monitor/monitor.h: the three directories
 
 
@@ -140,7 +140,7 @@ class Monitored:
         self.process = subprocess.Popen([MONITOR], stdin=subprocess.DEVNULL, preexec_fn=place, close_fds=False)
         theirs.close()
         if ahead:
-            ours.send(AHEAD.pack(0, bool(self.monitor.get("tty")), True, self.id.encode(), str(self.dir).encode(),
+            ours.send(AHEAD.pack(0, self.monitor.get("startTimeoutMs", 0), bool(self.monitor.get("tty")), True, self.id.encode(), str(self.dir).encode(),
                                  self.oci_root.encode()))
         socket.send_fds(ours, [struct.pack("=III", ORDER, 0, 0)], fds)
         for fd in fds:
@@ -212,10 +212,15 @@ class Monitored:
         assert not os.path.exists(f"{self.oci_root}/{self.id}"), "the state directory is left"
 
 
-def alive(pid):
-    """A zombie is not: where PID 1 reaps late, orphans stay for a while."""
+def condition(pid):
+    """As ps has it; None: there is no such process."""
     try:
         with open(f"/proc/{pid}/stat") as f:
-            return f.read().rpartition(")")[2].split()[0] != "Z"
+            return f.read().rpartition(")")[2].split()[0]
     except FileNotFoundError:
-        return False
+        return None
+
+
+def alive(pid):
+    """A zombie is not: where PID 1 reaps late, orphans stay for a while."""
+    return condition(pid) not in (None, "Z")

@@ -371,3 +371,41 @@ def test_no_place_for_more_clients(make):
     for sock in (*mute, *waiting):
         sock.close()
     c.ended()
+
+
+def hold_up(c):
+    """From when /go is there its init does not get ready."""
+    c.config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "test ! -e /go || sleep 100"]}]}
+    return c.dir / "rootfs/go"
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_init_that_does_not_get_ready(make, ahead):
+    c = make().script("sleep 100")
+    hold_up(c).touch()
+    error = c.start(ahead=ahead, startTimeoutMs=300)
+    assert "was not ready within" in error, error
+    assert c.process.wait(10) and c.state()["status"] == "exited"
+
+
+def test_a_restart_that_does_not_get_ready(make):
+    c = make().script("sleep 100")
+    go = hold_up(c)
+    c.up(startTimeoutMs=3000)
+    go.touch()
+    assert c.call(kit.RESTART, signal=9)["status"] == -errno.ECANCELED
+    assert c.process.wait(10) and "was not ready within" in c.state()["error"]
+
+
+def test_an_init_that_is_stopped_on_its_way(make):
+    """Root of a PID namespace that a container joins can stop its init: its monitor does not wait for ever."""
+    host = make().script("while :; do kill -STOP -1; done").up()
+    for _ in range(20):  # on a busy machine one may slip through
+        c = make().script("sleep 100")
+        next(n for n in c.config["linux"]["namespaces"] if n["type"] == "pid")["path"] = f"/proc/{host.state()['pid']}/ns/pid"
+        error = c.start(startTimeoutMs=300)
+        if error:
+            break
+        c.call(kit.STOP, signal=9)
+    assert "was not ready within" in error and c.process.wait(10)
+    host.call(kit.STOP, signal=9)
