@@ -85,7 +85,8 @@ def test_commands(engine, up):
     assert eventually(lambda: len(processes_of(id)) == before)
 
 
-@pytest.mark.parametrize("command, output", [("true", ""), ("echo x; exit 1", "x\n"), ("yes", "y\n" * 250)])
+@pytest.mark.parametrize("command, output", [("true", ""), ("echo x; exit 1", "x\n"), ("yes", "y\n" * 250)],
+                         ids=["good", "bad", "flood"])
 def test_health_checks(engine, up, command, output):
     """One that floods its output leaves no more of it than is kept."""
     id, held = up("--health-cmd", command, "--health-interval", "1h", "--health-timeout", "200ms", "--health-retries", "100")
