@@ -778,7 +778,7 @@ int run_args_take(struct ctx *c, const struct run_args *args, int argc, char **a
 int run_args_attach(const struct run_args *args, struct attach *a, struct err *e)
 {
         if (args->attach.n == 0)
-                return 0;
+                return attach_check(a, e);
         if (args->detach)
                 return err_set(e, ERR_INVALID, "--attach and --detach exclude each other");
         a->in = a->out = a->err = false;
@@ -795,7 +795,7 @@ int run_args_attach(const struct run_args *args, struct attach *a, struct err *e
                         return err_set(e, ERR_INVALID,
                                        "--attach: \"%s\" is none of stdin, stdout, stderr", name);
         }
-        return 0;
+        return attach_check(a, e);
 }
 
 int run_args_direct(const struct run_args *args, struct err *e)

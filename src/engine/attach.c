@@ -39,6 +39,16 @@ int detach_keys_parse(const char *text, char ret[DETACH_KEYS_MAX])
         return n;
 }
 
+int attach_check(const struct attach *a, struct err *e)
+{
+        char keys[DETACH_KEYS_MAX];
+
+        if (!a->detach_keys || detach_keys_parse(a->detach_keys, keys) >= 0)
+                return 0;
+        err_set(e, ERR_INVALID, "--detach-keys: \"%s\" is no list of keys", a->detach_keys);
+        return err_hint(e, "for example: ctrl-p,ctrl-q");
+}
+
 /* ---- the connection ---- */
 
 void attach_request(int sock, const struct attach *a)
@@ -92,6 +102,7 @@ struct session {
         enum attach_end end;
         bool done;
         int status;
+        int fatal; /* the signal that ends us once the terminal is as it was; or 0 */
 };
 
 static void send_size(const struct session *s)
@@ -210,7 +221,8 @@ static void take_signals(struct session *s)
                         s->done = true;
                 } else if (s->a->forward_signals) {
                         forward(s->run, (int)info.ssi_signo);
-                } else if (!s->a->forward_signals) {
+                } else {
+                        s->fatal = (int)info.ssi_signo;
                         s->end = ATTACH_DETACHED;
                         s->done = true;
                 }
@@ -272,6 +284,15 @@ void attach_signals(const struct attach *a, sigset_t *set)
                         sigaddset(set, those[i]);
 }
 
+/* What ends us may do so only when the terminal is no longer raw. */
+static void add_fatal(sigset_t *set)
+{
+        static const int those[] = { SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
+
+        for (size_t i = 0; i < ARRAY_SIZE(those); i++)
+                sigaddset(set, those[i]);
+}
+
 int attach_run(int sock, const struct attach *a, int run, enum attach_end *ret_end, int *ret_status,
                struct err *e)
 {
@@ -280,15 +301,15 @@ int attach_run(int sock, const struct attach *a, int run, enum attach_end *ret_e
         sigset_t set, old;
         bool is_raw = false;
 
-        s.nkeys = detach_keys_parse(a->detach_keys ? a->detach_keys : "ctrl-p,ctrl-q", s.keys);
-        if (s.nkeys < 0) {
-                err_set(e, ERR_INVALID, "--detach-keys: \"%s\" is no list of keys", a->detach_keys);
-                return err_hint(e, "for example: ctrl-p,ctrl-q");
-        }
-        if (!a->tty)
-                s.nkeys = 0;
+        if (attach_check(a, e) < 0)
+                return -1;
+        if (a->tty)
+                s.nkeys = detach_keys_parse(a->detach_keys ? a->detach_keys : "ctrl-p,ctrl-q",
+                                            s.keys);
         sigemptyset(&set);
         attach_signals(a, &set);
+        if (a->tty && !a->forward_signals)
+                add_fatal(&set);
         sigprocmask(SIG_BLOCK, &set, &old);
         s.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (a->tty && a->in && tcgetattr(STDIN_FILENO, &saved) == 0) {
@@ -305,6 +326,8 @@ int attach_run(int sock, const struct attach *a, int run, enum attach_end *ret_e
                 tcsetattr(STDIN_FILENO, TCSANOW, &saved);
         fd_close(s.signals);
         sigprocmask(SIG_SETMASK, &old, NULL);
+        if (s.fatal)
+                raise(s.fatal);
         *ret_end = s.end;
         *ret_status = s.status;
         return 0;

@@ -23,6 +23,8 @@ enum attach_end {
         ATTACH_END_MAX
 };
 
+/* Whether the detach keys are some: to be asked before anything is started. 0, or -1 with e. */
+int attach_check(const struct attach *a, struct err *e);
 /* A connection that receives output from now on: made before the container starts, nothing is
  * missed. run: a descriptor of the run directory. A descriptor, or -1 with e. */
 int attach_open(int run, const struct attach *a, struct err *e);

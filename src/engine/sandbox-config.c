@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -68,12 +70,27 @@ static int put_user(const struct config *c, struct json_writer *w, struct err *e
         return 0;
 }
 
+/* The caller's: a program may ask before anybody has attached and told its own. */
+static void put_console_size(struct json_writer *w)
+{
+        struct winsize size;
+
+        if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
+                return;
+        json_open(w, "consoleSize", '{');
+        json_put_u64(w, "height", size.ws_row);
+        json_put_u64(w, "width", size.ws_col);
+        json_close(w, '}');
+}
+
 static int put_process(const struct config *c, struct json_writer *w, struct err *e)
 {
         const struct settings *t = &c->r->settings;
 
         json_open(w, "process", '{');
         json_put_bool(w, "terminal", c->s->tty);
+        if (c->s->tty)
+                put_console_size(w);
         if (put_user(c, w, e) < 0)
                 return -1;
         json_open(w, "args", '[');

@@ -33,7 +33,7 @@ static int run(struct ctx *c, void *p, int argc, char **argv, struct err *e)
         int missing, status = 0;
         size_t n;
 
-        if (ctr_engine(c, &g, e) < 0)
+        if (attach_check(&a, e) < 0 || ctr_engine(c, &g, e) < 0)
                 return -1;
         if (ctr_choose(c, &g, &choice, argc, argv, &v, &n, &missing, e) < 0 || n == 0) {
                 engine_close(&g);

@@ -84,8 +84,9 @@ static int start_attached(struct ctx *c, struct engine *g, const struct ctr *ctr
                                        .detach_keys = a->detach_keys };
         int sock;
 
-        return ctr_start(g, ctr, &attach, &sock, e) < 0 ? -1
-                                                        : ctr_attended(g, ctr, &attach, sock, e);
+        if (attach_check(&attach, e) < 0 || ctr_start(g, ctr, &attach, &sock, e) < 0)
+                return -1;
+        return ctr_attended(g, ctr, &attach, sock, e);
 }
 
 static int start_one(struct engine *g, const struct ctr *c, void *args, struct err *e)
