@@ -106,12 +106,14 @@ int ctr_shut_down(struct engine *g, const struct ctr *c, int64_t timeout_ms, str
                        : err_sys(e, r, "cannot reach container \"%s\"'s monitor", c->name);
 }
 
-/* The monitor has sent SIGKILL, again and again. */
+/* The monitor has sent SIGKILL. init's end waits for the last process of its PID namespace to be
+ * reaped, an exec's by the command outside that is its parent. */
 static int held_up(const struct ctr *c, struct err *e)
 {
         err_set(e, ERR_UNAVAILABLE, "container \"%s\" has outlived SIGKILL for long", c->name);
-        return err_hint(e, "is a cgroup above it frozen, or does it wait for a device or a network "
-                           "file system?");
+        return err_hint(e,
+                        "is a cgroup above it or a `berth exec` into it stopped, or does it wait "
+                        "for a device or a network file system?");
 }
 
 int ctr_stop(struct engine *g, const struct ctr *c, int sig, int64_t timeout_ms, const char *why,

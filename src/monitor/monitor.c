@@ -516,7 +516,7 @@ static void tick(struct monitor *m, int64_t now)
         if (m->phase == PHASE_RUNNING && now >= m->kill_at) {
                 if (m->state.status == MONITOR_STOPPING) {
                         send_signal(m, SIGKILL);
-                        m->kill_at = now + 1000; /* it may be in an uninterruptible wait */
+                        m->kill_at = NEVER; /* nothing takes that back */
                         m->held_at = MIN(m->held_at, now + HELD_MS);
                 } else {
                         m->stop = true;
@@ -530,7 +530,7 @@ static void tick(struct monitor *m, int64_t now)
 
                 streams_reply_all(&m->streams, WIRE_STOP, &reply);
                 streams_reply_all(&m->streams, WIRE_RESTART, &reply);
-                m->held_at = now + HELD_MS;
+                m->held_at = NEVER;
         }
         if (m->phase == PHASE_RUNNING && now >= m->sample_at) {
                 evidence_sample(&m->evidence, &m->life.cgroup);

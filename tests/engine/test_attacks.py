@@ -294,6 +294,24 @@ def test_a_stopped_init(engine):
     engine("rm", "m").ok()
 
 
+def test_an_exec_that_is_stopped_holds_the_end(engine):
+    """Its process is reaped by nobody, and the PID namespace waits for that: who stops it is told so."""
+    id = engine.up("sleep", "100", flags=("--name", "m"))
+    before = len(processes_of(id))
+    command = engine.popen("exec", "m", "sleep", "100")
+    assert eventually(lambda: len(processes_of(id)) == before + 1)
+    command.send_signal(signal.SIGSTOP)
+    try:
+        asked = [engine.popen(*words, stderr=subprocess.PIPE) for words in (("stop", "-t", "0", "m"), ("restart", "-t", "0", "m"))]
+        for process in asked:
+            assert b"outlived SIGKILL" in process.communicate(timeout=60)[1] and process.returncode == 1
+    finally:
+        command.send_signal(signal.SIGCONT)
+    assert command.wait(15) == 137
+    assert eventually(lambda: (engine.state("m") or ("", 0))[0] == "exited", 15)
+    engine("rm", "-f", "m").ok()
+
+
 @pytest.fixture
 def frozen(request):
     """frozen(on): a cgroup for a container, below the one that is frozen."""
