@@ -11,17 +11,19 @@ static const char *fallback(const char *given, const char *otherwise)
         return str_empty(given) ? otherwise : given;
 }
 
-/* What is not said is this machine's; a variant only where it is its architecture's. */
+/* What is not said is this machine's; a variant only where it is its architecture's. A level of
+ * x86-64 is none: it says what this processor can do, not what the image's programs need. */
 static struct platform platform_of(const struct platform *given)
 {
         struct platform host;
+        bool own;
 
         platform_host(&host);
+        own = str_empty(given->architecture) && !str_eq(host.architecture, "amd64");
         return (struct platform){
                 .os = fallback(given->os, host.os),
                 .architecture = fallback(given->architecture, host.architecture),
-                .variant = fallback(given->variant,
-                                    str_empty(given->architecture) ? host.variant : ""),
+                .variant = fallback(given->variant, own ? host.variant : ""),
                 .os_version = fallback(given->os_version, ""),
         };
 }

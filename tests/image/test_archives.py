@@ -732,6 +732,9 @@ def test_imported_is_as_podman_imports(berth, podman, tmp_path):
     assert ours["RootFS"]["Layers"] == theirs["RootFS"]["Layers"]
     for key in ("Cmd", "Env", "WorkingDir", "ExposedPorts", "Labels"):
         assert ours["Config"][key] == theirs["Config"][key], key
+    assert [ours[key] for key in ("Os", "Architecture")] == [theirs[key] for key in ("Os", "Architecture")]
+    # Of x86-64 a level would say what this machine can do, and keep the image from lesser ones.
+    assert ours["Architecture"] != "amd64" or ours.get("Variant", "") == ""
 
 
 def test_imported_runs(berth):
