@@ -176,13 +176,35 @@ static void bash_command(struct buf *out, const struct program *p, const struct 
         buf_puts(out, "            esac ;;\n");
 }
 
-/* A pattern of the global options that swallow the next word. */
-static void bash_global_values(struct buf *out, const struct program *p)
+/* The arm of a verb: its options that take a value. */
+static void bash_takers(struct buf *out, const char *verb, const struct opt *opts)
 {
-        EACH_OPT(o, p->opts)
-        if (takes_value(o))
-                buf_printf(out, "--%s|", o->name);
-        buf_puts(out, "--)");
+        const char *between = "";
+
+        buf_printf(out, "        '%s') case $2 in ", verb);
+        EACH_OPT(o, opts)
+        {
+                if (!takes_value(o))
+                        continue;
+                buf_printf(out, "%s--%s", between, o->name);
+                if (o->short_name)
+                        buf_printf(out, "|-%c", o->short_name);
+                between = "|";
+        }
+        buf_puts(out, *between ? ") return 0 ;; esac ;;\n" : "'') ;; esac ;;\n");
+}
+
+/* A function that tells whether the word after an option of a verb is its value. */
+static void bash_takes(struct buf *out, const struct program *p)
+{
+        buf_puts(out, "_");
+        put_identifier(out, p->name);
+        buf_puts(out, "_takes()\n{\n    case $1 in\n");
+        bash_takers(out, "", p->opts);
+        EACH_COMMAND(c, p)
+        EACH_NAME(name, *c)
+        bash_takers(out, name, (*c)->opts);
+        buf_puts(out, "    esac\n    return 1\n}\n");
 }
 
 /* A case for each group: its members. Two words become one verb beforehand, see complete_bash. */
@@ -215,15 +237,17 @@ void complete_bash(const struct program *p, struct buf *out)
         size_t ngroups = program_groups(p, &a, &groups);
 
         bash_source(&verbs, p, COMPLETE_VERB);
-        buf_printf(out, "# bash completion of %s; made from its option tables\n_", p->name);
+        buf_printf(out, "# bash completion of %s; made from its option tables\n", p->name);
+        bash_takes(out, p);
+        buf_putc(out, '_');
         put_identifier(out, p->name);
         buf_puts(out, "()\n{\n"
                       "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
                       "    local verb='' i n=0\n"
                       "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-                      "        case ${COMP_WORDS[i]} in\n        ");
-        bash_global_values(out, p);
-        buf_puts(out, " [ \"$verb\" ] || i=$((i + 1)) ;;\n        -*) ;;\n");
+                      "        case ${COMP_WORDS[i]} in\n        -*) _");
+        put_identifier(out, p->name);
+        buf_puts(out, "_takes \"$verb\" \"${COMP_WORDS[i]}\" && i=$((i + 1)) ;;\n");
         bash_second_word(out, groups, ngroups);
         buf_puts(out, ngroups ? "" : "        *)");
         buf_puts(out, " if [ \"$verb\" ]; then n=$((n + 1)); "
