@@ -93,6 +93,18 @@ static void test_failures_in_a_row(void **state)
         assert_int_equal(w->state.health, HEALTH_GOOD);
 }
 
+/* A zero byte is a blank: what comes behind it is kept. */
+static void test_bytes_that_are_no_text(void **state)
+{
+        struct world *w = *state;
+
+        begin(w);
+        memcpy(w->health.now.text, "a\0b\x1f\"", 5);
+        w->health.now.len = 5;
+        health_result(&w->health, &w->config, w->run, 1, 10, &w->state);
+        assert_true(is_logged(w, "\"Output\":\"a b\\u001f\\\"\""));
+}
+
 /* It may have ended with 0 all the same: what started it was late, or we were with our signal. */
 static void test_too_late_is_bad(void **state)
 {
@@ -187,6 +199,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_failures_in_a_row, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_bytes_that_are_no_text, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_too_late_is_bad, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_the_start_period_forgives, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_the_start_period_ends_with_success, set_up,
