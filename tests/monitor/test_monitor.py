@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -409,3 +410,18 @@ def test_an_init_that_is_stopped_on_its_way(make):
         c.call(kit.STOP, signal=9)
     assert "was not ready within" in error and c.process.wait(10)
     host.call(kit.STOP, signal=9)
+
+
+def test_the_monitor_s_protection_is_its_own(make):
+    """What the OOM killer is told of a monitor (-999 in a service, say) is not said of its container."""
+    own = pathlib.Path("/proc/self/oom_score_adj")
+    before = own.read_text()
+    c = make().script("cat /proc/self/oom_score_adj; sleep 100")
+    own.write_text("500")
+    try:
+        c.up()
+    finally:
+        own.write_text(before)
+    assert pathlib.Path(f"/proc/{c.process.pid}/oom_score_adj").read_text() == "500\n"
+    eventually(lambda: c.log() == "0\n")
+    c.call(kit.STOP, signal=9)
