@@ -4,6 +4,7 @@ The runtime is chosen by $BERTH_OCI (default: build/berth-oci), so that the same
 against other runtimes, which is how the tests themselves are checked.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -445,7 +446,8 @@ def cgroup_parents_remove(parent):
     """Ends what failed tests may have left below parent, and removes the groups."""
     for group in cgroups_below(parent):
         for pid in pathlib.Path(group, "cgroup.procs").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # each stands in every hierarchy
+                os.kill(int(pid), signal.SIGKILL)
     eventually(lambda: children_reap() and not children(), 1)
     for top in CGROUP.iterdir():
         base = top / parent.lstrip("/")
