@@ -255,11 +255,26 @@ void db_close(struct store *s)
         s->inode = 0;
 }
 
+/* No program here uses SQLite in two threads, and none asks how much memory it has. Refused, and no
+ * harm, once SQLite is in use. */
+static void configure(void)
+{
+        static bool done;
+
+        if (done)
+                return;
+        done = true;
+        sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+        sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 /* Nothing of a change may get to the file before its commit: the cache is not spilled. */
 static int connect_to(struct store *s, const char *path, int flags)
 {
-        int r = sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, "unix-none");
+        int r;
 
+        configure();
+        r = sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, "unix-none");
         if (r != SQLITE_OK)
                 return r;
         sqlite3_extended_result_codes(s->db, 1);
