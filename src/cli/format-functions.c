@@ -488,7 +488,7 @@ static int compare(struct format_call *c, int *ret)
 #define COMPARE(name, condition)                                                                   \
         static int run_##name(struct format_call *c, struct json *ret)                             \
         {                                                                                          \
-                int order;                                                                         \
+                int order = 0;                                                                     \
                                                                                                    \
                 if (compare(c, &order) < 0)                                                        \
                         return -1;                                                                 \

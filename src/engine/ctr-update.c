@@ -52,7 +52,8 @@ static void put_merged(struct json_writer *w, const char *name, const struct jso
 static int merge_config(struct arena *a, int dir, const char *resources, struct buf *out,
                         struct err *e)
 {
-        const char *patch = arena_printf(a, "{\"linux\":{\"resources\":%s}}", resources), *text;
+        const char *patch = arena_printf(a, "{\"linux\":{\"resources\":%s}}", resources),
+                   *text = NULL;
         struct json_writer w = { .out = out, .fresh = true };
         struct json base, change;
         size_t n;
@@ -80,8 +81,8 @@ static int apply(struct engine *g, const struct ctr *c, struct arena *a, const c
 
 int ctr_monitor_read(struct arena *a, int dir, struct monitor_config *ret, struct err *e)
 {
-        const char *text;
-        size_t n;
+        const char *text = NULL;
+        size_t n = 0;
 
         return read_file(a, dir, "monitor.json", &text, &n, e) < 0
                        ? -1

@@ -147,7 +147,7 @@ static int three_set(const struct three *t)
 
 int caps_get(struct caps_sets *ret)
 {
-        struct three t;
+        struct three t = { 0 };
         int r = three_get(&t);
 
         if (r < 0)
@@ -184,7 +184,7 @@ int caps_keep(bool keep)
 
 int caps_raise_permitted(void)
 {
-        struct three t;
+        struct three t = { 0 };
         int r = three_get(&t);
 
         if (r < 0 || t.effective == t.permitted)
@@ -220,7 +220,7 @@ static uint64_t ambient_raise(uint64_t want)
 int caps_apply(const struct caps_sets *want, struct caps_sets *ret_refused)
 {
         struct caps_sets refused = { 0 };
-        struct three now, set;
+        struct three now = { 0 }, set;
         uint64_t ambient;
         int r;
 

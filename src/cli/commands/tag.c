@@ -29,7 +29,7 @@ static int tag(struct ctx *c, struct store *s, int argc, char **argv, struct err
         if (store_image_find(s, &c->arena, argv[0], &i, e) < 0)
                 return -1;
         for (int k = 1; k < argc; k++) {
-                const char *name;
+                const char *name = NULL;
 
                 if (full_name(&c->arena, argv[k], &name, e) < 0 ||
                     store_tag(s, name, i.digest, e) < 0)
@@ -53,7 +53,7 @@ static int untag(struct ctx *c, struct store *s, int argc, char **argv, struct e
                 event_image(s, "untag", &i, i.names.v[k]);
         }
         for (int k = 1; k < argc; k++) {
-                const char *name;
+                const char *name = NULL;
 
                 if (full_name(&c->arena, argv[k], &name, e) < 0)
                         return -1;
