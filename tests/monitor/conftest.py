@@ -32,6 +32,6 @@ def make():
             container.clean()
     finally:
         shutil.rmtree(base, ignore_errors=True)
-        for path in sorted(pathlib.Path("/sys/fs/cgroup").glob("*/berth-test-monitor")) + \
-                sorted(pathlib.Path("/sys/fs/cgroup").glob("berth-test-monitor")):
+        for path in sorted(pathlib.Path("/sys/fs/cgroup").glob(f"*{kit.GROUP}")) + \
+                sorted(pathlib.Path("/sys/fs/cgroup").glob(kit.GROUP[1:])):
             os.rmdir(path)

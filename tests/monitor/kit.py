@@ -20,6 +20,7 @@ STDIN, STDOUT, STDERR, PRIMARY = 1, 2, 4, 8
 REQUEST = struct.Struct("=IIi4xq64s")
 REPLY = struct.Struct("=iiBB2x")
 AHEAD = struct.Struct("=II??128s512s512s2x")
+GROUP = f"/berth-test-monitor-{os.getpid()}"  # of this run alone
 ORDER = 1 << 4 | 1 << 5 | 1 << 6  # monitor/monitor.h: the three directories
 
 
@@ -110,7 +111,7 @@ class Monitored:
         self.config = json.loads((self.dir / "config.json").read_text())
         self.config["process"]["terminal"] = False
         self.config["root"] = {"path": "rootfs", "readonly": False}
-        self.config["linux"]["cgroupsPath"] = f"/berth-test-monitor/{self.id}"
+        self.config["linux"]["cgroupsPath"] = f"{GROUP}/{self.id}"
         self.monitor = {"id": self.id, "name": "web", "bundle": str(self.dir), "ociRoot": self.oci_root,
                         "logDriver": "k8s-file", "stopSignal": int(signal.SIGTERM), "stopTimeoutMs": 10000}
         self.process = None
@@ -207,7 +208,7 @@ class Monitored:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
         subprocess.run([RUNTIME, "--root", self.oci_root, "delete", "--force", self.id], check=True)
-        for path in pathlib.Path("/sys/fs/cgroup").glob(f"*/berth-test-monitor/{self.id}"):
+        for path in pathlib.Path("/sys/fs/cgroup").glob(f"*{GROUP}/{self.id}"):
             raise AssertionError(f"{path} is left")
         assert not os.path.exists(f"{self.oci_root}/{self.id}"), "the state directory is left"
 
