@@ -115,22 +115,13 @@ int ctr_choose(struct ctx *c, struct engine *g, const struct ctr_choice *choice,
                 struct err why = { 0 };
 
                 if (ctr_find(g, &c->arena, argv[i], &(*ret)[*ret_n], &why) == 0) {
-                        (*ret_n)++;
+                        (*ret)[(*ret_n)++].asked = argv[i];
                 } else if (!choice->ignore || why.code != ERR_NOT_FOUND) {
                         log_err(&c->log, LOG_LEVEL_ERROR, &why);
                         (*ret_missing)++;
                 }
         }
         return 0;
-}
-
-/* As it was typed: the name, or the beginning of the id. */
-static const char *typed(const struct ctr *c, int argc, char **argv)
-{
-        for (int i = 0; i < argc; i++)
-                if (str_eq(argv[i], c->name) || strncmp(argv[i], c->id, strlen(argv[i])) == 0)
-                        return argv[i];
-        return c->id;
 }
 
 int ctr_each(struct ctx *c, const struct ctr_choice *choice, int argc, char **argv, ctr_fn *fn,
@@ -153,7 +144,7 @@ int ctr_each(struct ctx *c, const struct ctr_choice *choice, int argc, char **ar
                         failed++;
                         continue;
                 }
-                buf_printf(&line, "%s\n", typed(&v[i], argc, argv));
+                buf_printf(&line, "%s\n", v[i].asked ? v[i].asked : v[i].id);
                 fd_write_all(STDOUT_FILENO, line.s, line.len);
         }
         engine_close(&g);

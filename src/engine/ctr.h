@@ -64,6 +64,7 @@ struct ctr_options {
 /* The record. Strings are in an arena. */
 struct ctr {
         const char *id, *name;
+        const char *asked; /* what a command called it; NULL: it was not named */
         int64_t created_ns;
         const char *image_name, *image_digest, *image_id;
         struct strings layers;  /* keys, lowest first */

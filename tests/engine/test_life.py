@@ -49,6 +49,15 @@ def test_names_ids_and_prefixes(engine):
     assert engine("rm", "-f", "two").ok().out == "two\n"
 
 
+def test_what_was_typed_is_printed(engine):
+    """Also where it is the beginning of another's id."""
+    one = engine.up("sleep", "100", flags=("--name", "one"))
+    engine.up("sleep", "100", flags=("--name", one[0]))
+    assert engine("pause", one[0], "one", one[:12]).out == f"{one[0]}\none\n"  # the third is paused already
+    assert engine("unpause", one[0], one[:12]).ok().out == f"{one[0]}\n{one[:12]}\n"
+    engine("rm", "-f", one[0], one).ok()
+
+
 def test_several_all_and_latest(engine):
     for name in ("a", "b", "c"):
         engine.up("sleep", "100", flags=("--name", name))
