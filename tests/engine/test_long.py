@@ -1,6 +1,7 @@
 """A monitor's long life: lines with rotations, attaches, commands, health checks, waits. Its descriptors, memory and
 children stay what they were. BERTH_TIMES=1000 for a longer one than CI's."""
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -22,8 +23,13 @@ class Held:
         self.pid = pid
 
     def descriptors(self):
-        return sorted(os.readlink(fd) if "socket" not in os.readlink(fd) and "pipe" not in os.readlink(fd) else "one"
-                      for fd in pathlib.Path(f"/proc/{self.pid}/fd").iterdir())
+        """What they are of; all sockets and pipes are alike. One that is closed while we look is none."""
+        found = []
+        for fd in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                what = os.readlink(fd)
+                found.append("one" if "socket" in what or "pipe" in what else what)
+        return sorted(found)
 
     def memory(self):
         """KiB of its own: what it has written to."""
